@@ -1,0 +1,1 @@
+//! Sockets of people: the API, metrics and health. Never on the face towards the internet.

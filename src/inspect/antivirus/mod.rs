@@ -1,0 +1,1 @@
+//! Virus engines, one file each, and how several are asked at once.

@@ -1,0 +1,1 @@
+//! Content suitability: what kind of attachment or text may pass.

@@ -1,0 +1,1 @@
+//! Spam heuristics: the score rules of `rules/detect`.

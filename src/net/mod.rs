@@ -1,0 +1,1 @@
+//! The look-ups of the outside world: DNS and TLS settings.

@@ -1,0 +1,1 @@
+//! Bytes to bytes: trace fields and notifications.

@@ -1,0 +1,1 @@
+//! The reader of DATA (RFC 5321 section 4.5.2).

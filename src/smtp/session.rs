@@ -1,0 +1,1 @@
+//! The session: which command is allowed when, and what it is answered.

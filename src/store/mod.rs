@@ -1,0 +1,1 @@
+//! What we own: journal, spool, quarantine, records.

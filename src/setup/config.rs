@@ -8,6 +8,7 @@ use toml::Value;
 use super::log::LogSettings;
 use super::route::RouteSettings;
 use crate::mail::Mode;
+use crate::policy;
 
 /// A small useful configuration: what hints quote, and what `mailweir check` is tried on.
 pub const EXAMPLE: &str = include_str!("example.toml");
@@ -33,6 +34,8 @@ pub struct Config {
     /// Which recipients go to which mail servers; at least one.
     #[serde(rename = "route")]
     pub routes: Vec<RouteSettings>,
+    /// Score thresholds, and what to do with each class of finding.
+    pub policy: policy::Settings,
     /// Rules of your own.
     pub rules: RulesSettings,
     /// Log lines.
@@ -46,6 +49,7 @@ impl Default for Config {
             data_dir: PathBuf::from("/var/lib/mailweir"),
             mode: Mode::default(),
             routes: Vec::new(),
+            policy: policy::Settings::default(),
             rules: RulesSettings::default(),
             log: LogSettings::default(),
         }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use toml::Value;
 
+use super::config::Config;
 use super::load::Loaded;
 
 /// One setting.
@@ -27,8 +28,10 @@ pub fn effective(loaded: &Loaded) -> Vec<Setting> {
 }
 
 /// The settings in force as one text that is the same for the same settings, whatever the file looks like.
-pub fn canonical(loaded: &Loaded) -> String {
-    effective(loaded).iter().map(|setting| format!("{} = {}\n", setting.name, setting.value)).collect()
+pub fn canonical(config: &Config) -> String {
+    let mut text = String::new();
+    walk("", &config.tree(), &mut |name, value| text.push_str(&format!("{name} = {value}\n")));
+    text
 }
 
 fn walk(path: &str, value: &Value, visit: &mut dyn FnMut(&str, &Value)) {
@@ -69,7 +72,9 @@ mod tests {
         let one = load_str(EXAMPLE, "a.toml").unwrap();
         let other = load_str(&format!("# comment\n{}", EXAMPLE.replace("\"5d\"", "\"120h\"")), "b.toml").unwrap();
         let different = load_str(&EXAMPLE.replace("\"5d\"", "\"4d\""), "a.toml").unwrap();
-        assert_eq!(canonical(&one), canonical(&other));
-        assert_ne!(canonical(&one), canonical(&different));
+        assert_eq!(canonical(&one.config), canonical(&other.config));
+        assert_eq!(one.version, other.version);
+        assert_ne!(one.version, different.version);
+        assert_ne!(canonical(&one.config), canonical(&different.config));
     }
 }

@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::config::{Config, examples};
+use super::effective;
 use super::problem::{Problem, Source};
 use super::read::{Position, read};
 use super::validate::{self, Checker};
-use crate::mail::Routes;
+use super::version::version;
+use crate::mail::{Routes, VersionId};
+use crate::rules::RuleSet;
 
 /// Where a configuration is looked for, in this order, when none is named.
 pub const PLACES: [&str; 2] = ["./mailweir.toml", "/etc/mailweir/mailweir.toml"];
@@ -24,6 +27,10 @@ pub struct Loaded {
     pub dir: PathBuf,
     /// The routes, with their lists of recipients.
     pub routes: Arc<Routes>,
+    /// The shipped rules and those of the configuration's directories.
+    pub rules: Arc<RuleSet>,
+    /// The version of all this.
+    pub version: VersionId,
     /// What somebody should know although it is no error.
     pub warnings: Vec<Problem>,
     /// Where each setting of the file stands.
@@ -90,16 +97,14 @@ pub fn read_config(path: &Path) -> Result<Config, Vec<Problem>> {
 fn read_text(path: &Path) -> Result<(String, String), Vec<Problem>> {
     let name = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|error| {
-        vec![
-            Problem::error(format!("cannot read the configuration: {error}"), "the name of a readable file after --config").at(&name, 0, 0),
-        ]
+        vec![Problem::error(format!("cannot read the configuration: {error}"), "do: name a readable file with --config").at(&name, 0, 0)]
     })?;
     match String::from_utf8(bytes) {
         Ok(text) => Ok((name, text)),
         Err(error) => {
             let valid = String::from_utf8_lossy(error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default()).into_owned();
             let (line, column) = Source { name: &name, text: &valid }.position(valid.len());
-            Err(vec![Problem::error("not UTF-8 text", "the file in UTF-8").at(name, line, column)])
+            Err(vec![Problem::error("not UTF-8 text", "do: save it as UTF-8").at(name, line, column)])
         }
     }
 }
@@ -121,13 +126,13 @@ fn load_text(text: &str, name: &str, dir: &Path) -> Result<Loaded, Vec<Problem>>
         validate::settings(&mut checker);
     }
     let routes = Arc::new(Routes::new(validate::routes(&mut checker)));
+    let rules = validate::rules(&mut checker);
     problems.extend(checker.problems);
     problems.sort_by(|a, b| (a.file != name, &a.file, a.line, a.column).cmp(&(b.file != name, &b.file, b.line, b.column)));
-    if problems.iter().any(Problem::is_error) {
-        return Err(problems);
-    }
+    let Some(rules) = rules.filter(|_| !problems.iter().any(Problem::is_error)) else { return Err(problems) };
     config.fill();
-    Ok(Loaded { config, file: name.to_owned(), dir: dir.to_owned(), routes, warnings: problems, places: read.places })
+    let version = version(&effective::canonical(&config), rules.source_digest());
+    Ok(Loaded { config, file: name.to_owned(), dir: dir.to_owned(), routes, rules, version, warnings: problems, places: read.places })
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod suggest;
 mod syntax;
 mod tree;
 mod validate;
+mod version;
 mod words;
 
 pub use config::Config;

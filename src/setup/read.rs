@@ -196,7 +196,7 @@ mod tests {
             ),
             (
                 "message_size = '1MB'",
-                "f:1:1: error: unknown setting `message_size` in the top of the file; `message_size` belongs in [limits]\n    write: it below [limits] (settings here are: name, limits, route)",
+                "f:1:1: error: unknown setting `message_size` in the top of the file; `message_size` belongs in [limits]\n    do: move it below [limits] (settings here are: name, limits, route)",
             ),
             ("[[route]]", "f:1:1: error: `domains` is missing in [[route]]\n    write: domains = [\"b\"]"),
             (
@@ -207,7 +207,7 @@ mod tests {
             ("[[limits]]\nrecipients = 3", "f:1:1: error: there is only one `limits`, not a list of them\n    write: [limits]"),
             ("limits = 3", "f:1:10: error: `limits` is a table, not a value\n    write: [limits]  and its settings below"),
             ("name = mx1.example", "f:1:8: error: a text needs quotes: mx1.example\n    write: name = \"mx1.example\""),
-            ("name = 'a'\nname = 'b'", "f:2:1: error: `name` is written twice\n    write: keep one of the two"),
+            ("name = 'a'\nname = 'b'", "f:2:1: error: `name` is written twice\n    do: keep one of the two"),
             ("name = \"a\n[limits]\nrecipients = 3", "f:1:10: error: the text is not closed with a quote\n    write: name = \"a\""),
             ("[[route]\ndomains = ['a']", "f:1:1: error: the table's name is not closed\n    write: [[route]]"),
         ];

@@ -55,7 +55,7 @@ pub fn syntax(message: &str, source: &Source<'_>, span: &Range<usize>) -> Proble
         "invalid basic string" | "invalid literal string" => {
             ("the text is not closed with a quote".to_owned(), format!("{}\"", line.trim_end().replace('\'', "\"")))
         }
-        "duplicate key" => (format!("`{found}` is written twice"), "keep one of the two".to_owned()),
+        "duplicate key" => (format!("`{found}` is written twice"), "do: keep one of the two".to_owned()),
         "unclosed array" | "missing comma between array elements" => {
             ("the list is not closed, or a comma is missing".to_owned(), "[\"one\", \"two\"]".to_owned())
         }
@@ -118,9 +118,9 @@ fn unknown(name: &str, path: &Path, known: &[&str], examples: &Value) -> Said {
         meant = Some(right);
         Problem::error(format!("{what}; did you mean `{nearest}`?"), hint)
     } else if let Some(table) = home_of(name, examples).filter(|table| *table != place) {
-        Problem::error(format!("{what}; `{name}` belongs in {table}"), format!("it below {table} ({list})"))
+        Problem::error(format!("{what}; `{name}` belongs in {table}"), format!("do: move it below {table} ({list})"))
     } else {
-        Problem::error(what, format!("nothing; {list}"))
+        Problem::error(what, format!("do: take it out; {list}"))
     };
     Said { kind: Kind::Unknown, problem, meant }
 }

@@ -1,8 +1,11 @@
 //! The settings at the top of the file, and those of log and rules.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::Checker;
+use crate::rules::RuleSet;
+use crate::setup::problem::Problem;
 
 pub fn check(checker: &mut Checker<'_>) {
     let config = checker.config;
@@ -17,15 +20,48 @@ pub fn check(checker: &mut Checker<'_>) {
     if let Some(what) = config.log.mistake() {
         checker.error("log.level", format!("log level \"{}\": {what}", config.log.level), "level = \"info\"");
     }
-    for (i, directory) in config.rules.directories.iter().enumerate() {
-        let path = checker.resolve(directory);
-        if let Err(error) = std::fs::read_dir(&path) {
-            let what = format!("cannot read rules in {}: {error}", path.display());
+    policy(checker);
+}
+
+/// Thresholds.
+fn policy(checker: &mut Checker<'_>) {
+    let policy = &checker.config.policy;
+    let (tag, hold) = (policy.tag, policy.hold);
+    for (name, points) in [("tag", tag), ("hold", hold)] {
+        if !points.is_finite() || points <= 0.0 {
             checker.error(
-                &format!("rules.directories[{i}]"),
-                what,
-                "a directory with rule files (*.toml), readable for the gateway's user",
+                &format!("policy.{name}"),
+                format!("{name} = {points}: a threshold must be greater than 0"),
+                format!("{name} = 5.0"),
             );
+        }
+    }
+    if hold < tag {
+        let what = format!("mail is held from {hold} points on, marked only from {tag}: nothing would ever be marked and delivered");
+        checker.warn("policy.hold", what, "tag = 5.0 and hold = 8.0");
+    }
+}
+
+/// The shipped rules and those of the directories that the configuration names; `None` where they cannot be used, which is noted.
+pub fn rules(checker: &mut Checker<'_>) -> Option<Arc<RuleSet>> {
+    let mut directories = Vec::new();
+    for (i, directory) in checker.config.rules.directories.iter().enumerate() {
+        let path = checker.resolve(directory);
+        match std::fs::read_dir(&path) {
+            Ok(_) => directories.push(path),
+            Err(error) => {
+                let what = format!("cannot read rules in {}: {error}", path.display());
+                let hint = "do: name a directory with rule files (*.toml) that the gateway's user may read";
+                checker.error(&format!("rules.directories[{i}]"), what, hint);
+            }
+        }
+    }
+    match RuleSet::load(&directories) {
+        Ok(rules) => Some(Arc::new(rules)),
+        Err(errors) => {
+            let problems = errors.into_iter().map(|error| Problem::error(error.what, error.hint).at(error.file, error.line, error.column));
+            checker.problems.extend(problems);
+            None
         }
     }
 }

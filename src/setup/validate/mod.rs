@@ -10,6 +10,7 @@ use super::read::Position;
 mod general;
 mod routes;
 
+pub use general::rules;
 pub use routes::build as routes;
 
 /// What the checks know, and where they put what they find.

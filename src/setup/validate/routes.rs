@@ -77,7 +77,11 @@ fn domain(checker: &mut Checker<'_>, i: usize, n: usize, domain: &str, seen: &mu
             let other = checker.config.routes.get(*first).map_or(String::new(), |route| title(*first, route));
             let line = checker.line_of(&format!("route[{first}].domains"));
             let what = format!("domain \"{domain}\" has {} already{line}", if *first == i { "this route" } else { &other });
-            checker.error(&path, what, "each domain on one route; a few users of it elsewhere: recipients = \"users.txt\" on that route");
+            checker.error(
+                &path,
+                what,
+                "do: name it on one route only; for a few users of it elsewhere, give that route recipients = \"users.txt\"",
+            );
         }
         None => {
             seen.insert(domain.to_lowercase(), i);
@@ -107,7 +111,7 @@ fn next_hops(checker: &mut Checker<'_>, i: usize, route: &RouteSettings) {
             Ok(_) => {}
         }
         if route.next_hops.iter().take(n).any(|other| other == hop) {
-            checker.warn(&path, format!("next hop \"{hop}\" stands there twice"), "each once");
+            checker.warn(&path, format!("next hop \"{hop}\" stands there twice"), "do: take one of them out");
         }
     }
 }
@@ -136,7 +140,7 @@ fn unknown_user(checker: &mut Checker<'_>, i: usize, route: &RouteSettings) {
             let first = checker.config.routes.iter().find(|other| circle.contains(&other.name.as_str()));
             if first.is_some_and(|first| first.name == route.name) {
                 let what = format!("unknown users go in a circle: {} → {name}", circle.join(" → "));
-                checker.error(&path, what, "unknown_user on all but the last of these routes");
+                checker.error(&path, what, "do: take unknown_user out of one of these routes");
             }
             return;
         }
@@ -176,7 +180,7 @@ pub fn build(checker: &mut Checker<'_>) -> Vec<Route> {
                 Ok((addresses, problems)) => {
                     if addresses.is_empty() && problems.is_empty() {
                         let what = format!("{} is empty: nobody exists on {}", path.display(), title(i, route));
-                        checker.warn(&format!("route[{i}].recipients"), what, "one address a line into it");
+                        checker.warn(&format!("route[{i}].recipients"), what, "do: write one address a line into it");
                     }
                     checker.problems.extend(problems);
                     addresses
@@ -186,7 +190,7 @@ pub fn build(checker: &mut Checker<'_>) -> Vec<Route> {
                     checker.error(
                         &format!("route[{i}].recipients"),
                         what,
-                        "a file with one address a line, readable for the gateway's user",
+                        "do: name a file with one address a line that the gateway's user may read",
                     );
                     HashSet::new()
                 }
@@ -218,6 +222,6 @@ fn shared(
     twice.sort();
     if let Some((address, owner)) = twice.first() {
         let what = format!("{} addresses stand on two lists, {address} on that of \"{owner}\" too, which has it", twice.len());
-        checker.at(&format!("route[{i}].recipients"), Problem::warning(what, "each address on one list"));
+        checker.at(&format!("route[{i}].recipients"), Problem::warning(what, "do: keep each address on one list"));
     }
 }

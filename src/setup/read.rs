@@ -168,7 +168,7 @@ mod tests {
         let rows = [
             (
                 "nam = 'x'",
-                "f:1:1: error: unknown setting `nam` in the top of the file; did you mean `name`?\n    write: name = \"a\" (settings here are: name, limits, route)",
+                "f:1:1: error: unknown setting `nam` at the top of the file; did you mean `name`?\n    write: name = \"a\" (settings here are: name, limits, route)",
             ),
             (
                 "[limits]\nrecipients = '7'",
@@ -192,16 +192,16 @@ mod tests {
             ),
             (
                 "[limit]\nx = 1",
-                "f:1:2: error: unknown setting `limit` in the top of the file; did you mean `limits`?\n    write: [limits] (settings here are: name, limits, route)",
+                "f:1:2: error: unknown setting `limit` at the top of the file; did you mean `limits`?\n    write: [limits] (settings here are: name, limits, route)",
             ),
             (
                 "message_size = '1MB'",
-                "f:1:1: error: unknown setting `message_size` in the top of the file; `message_size` belongs in [limits]\n    do: move it below [limits] (settings here are: name, limits, route)",
+                "f:1:1: error: unknown setting `message_size` at the top of the file; it belongs in [limits]\n    do: move it below [limits]",
             ),
             ("[[route]]", "f:1:1: error: `domains` is missing in [[route]]\n    write: domains = [\"b\"]"),
             (
                 "[[route]]\ndomains = ['a', 3]",
-                "f:2:17: error: `domains` is the number 3; it must be a text in quotes\n    write: domains = \"b\"",
+                "f:2:17: error: element 2 of `domains` is the number 3; it must be a text in quotes\n    write: \"b\"",
             ),
             ("[route]\ndomains = ['a']", "f:1:1: error: there can be several `route`, so it takes two brackets\n    write: [[route]]"),
             ("[[limits]]\nrecipients = 3", "f:1:1: error: there is only one `limits`, not a list of them\n    write: [limits]"),

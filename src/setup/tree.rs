@@ -26,14 +26,14 @@ impl Path {
         self.0.iter().rev().find_map(|step| if let Step::Key(key) = step { Some(key.as_str()) } else { None }).unwrap_or_default()
     }
 
-    /// The table that the setting stands in, as the file writes it: `[limits]`, `[[route]]`, or words for the top.
-    pub fn table(&self) -> String {
+    /// Where the setting stands, in words: `in [limits]`, `in [[route]]`, `at the top of the file`.
+    pub fn within(&self) -> String {
         let parent = self.0.iter().rposition(|step| matches!(step, Step::Key(_))).map_or(&[][..], |at| &self.0[..at]);
         let keys: Vec<&str> = parent.iter().filter_map(|step| if let Step::Key(key) = step { Some(key.as_str()) } else { None }).collect();
         match (keys.is_empty(), parent.last()) {
-            (true, _) => "the top of the file".to_owned(),
-            (false, Some(Step::Index(_))) => format!("[[{}]]", keys.join(".")),
-            (false, _) => format!("[{}]", keys.join(".")),
+            (true, _) => "at the top of the file".to_owned(),
+            (false, Some(Step::Index(_))) => format!("in [[{}]]", keys.join(".")),
+            (false, _) => format!("in [{}]", keys.join(".")),
         }
     }
 
@@ -170,14 +170,18 @@ mod tests {
 
     #[test]
     fn located_and_removed() {
-        let rows =
-            [("2]", 1, "t.b[1]", "[t]"), ("b =", 1, "t.b", "[t]"), ("'y'", 3, "r[1].c", "[[r]]"), ("a", 1, "a", "the top of the file")];
-        for (needle, length, want, table_name) in rows {
+        let rows = [
+            ("2]", 1, "t.b[1]", "in [t]"),
+            ("b =", 1, "t.b", "in [t]"),
+            ("'y'", 3, "r[1].c", "in [[r]]"),
+            ("a", 1, "a", "at the top of the file"),
+        ];
+        for (needle, length, want, within) in rows {
             let (mut table, _) = DeTable::parse_recoverable(TEXT);
             let start = TEXT.find(needle).unwrap();
             let path = locate(table.get_ref(), &(start..start + length)).unwrap();
             assert_eq!(path.to_string(), want);
-            assert_eq!(path.table(), table_name);
+            assert_eq!(path.within(), within);
             assert!(remove(table.get_mut(), &path));
             assert!(!places(table.get_ref()).contains_key(want), "{want}");
         }

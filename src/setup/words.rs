@@ -71,7 +71,7 @@ pub struct Said {
     pub kind: Kind,
     /// The words.
     pub problem: Problem,
-    /// The setting that was meant, where another one was misspelt.
+    /// The setting that was meant, where another one was misspelt, or that is missing.
     pub meant: Option<Path>,
 }
 
@@ -85,7 +85,7 @@ pub fn value(message: &str, path: &Path, examples: &Value) -> Said {
         let mut inner = path.clone();
         inner.0.push(super::tree::Step::Key(missing.clone()));
         let problem = Problem::error(format!("`{missing}` is missing {}", inner.within()), assignment(&missing, inner.example(examples)));
-        return Said { kind: Kind::Missing, problem, meant: None };
+        return Said { kind: Kind::Missing, problem, meant: Some(inner) };
     }
     let problem = if let Some(rest) = message.strip_prefix("unknown variant") {
         variant(name, &ticked(rest))

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Error;
+use super::status::Hop;
 use crate::mail::{Address, MessageId};
 
 /// Work in progress, boxed so that [`Hands`] can be handed about as one object.
@@ -42,4 +43,7 @@ pub trait Hands: Send + Sync + 'static {
 
     /// Sets the next try of a spooled entry to now.
     fn retry<'a>(&'a self, id: MessageId, by: &'a str) -> Task<'a, ()>;
+
+    /// The next hops as delivery knows them.
+    fn hops(&self) -> Vec<Hop>;
 }

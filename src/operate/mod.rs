@@ -3,6 +3,7 @@
 //! Plain functions over the store that return values for people and programs alike: the API and the command line only carry them.
 
 pub mod audit;
+pub mod engines;
 pub mod explain;
 pub mod fate;
 pub mod filter;

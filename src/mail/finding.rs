@@ -76,6 +76,28 @@ pub enum Class {
     },
 }
 
+impl Class {
+    /// The word for metrics and listings (the same as in the serialised form).
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Note => "note",
+            Self::Score { .. } => "score",
+            Self::Spam => "spam",
+            Self::Content => "content",
+            Self::Encrypted => "encrypted",
+            Self::Malware => "malware",
+            Self::Suspicious => "suspicious",
+            Self::Unwanted => "unwanted",
+            Self::CouldNotTell { .. } => "could_not_tell",
+        }
+    }
+
+    /// Whether it can have any consequence.
+    pub fn counts(&self) -> bool {
+        !matches!(self, Self::Note)
+    }
+}
+
 /// Why a check could not tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

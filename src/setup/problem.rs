@@ -38,7 +38,7 @@ pub struct Problem {
     pub severity: Severity,
     /// What is wrong.
     pub what: String,
-    /// What to write or to do instead; may be empty.
+    /// What to write instead; or, after `do: `, what to do. May be empty.
     pub hint: String,
 }
 
@@ -51,6 +51,17 @@ impl Problem {
     /// A warning that is not at a place in a file.
     pub fn warning(what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(what, hint) }
+    }
+
+    /// From the text of an error of ours, which says after a semicolon what to do.
+    pub fn from_text(text: &str) -> Self {
+        match text.split_once("; ") {
+            Some((what, hint)) => match hint.strip_prefix("write ") {
+                Some(hint) => Self::error(what, hint),
+                None => Self::error(what, format!("do: {hint}")),
+            },
+            None => Self::error(text, ""),
+        }
     }
 
     /// The same problem at a place.
@@ -75,7 +86,8 @@ impl fmt::Display for Problem {
         }
         write!(f, "{}: {}", self.severity.as_str(), self.what)?;
         if !self.hint.is_empty() {
-            write!(f, "\n    write: {}", self.hint)?;
+            let label = if self.hint.starts_with("do: ") { "" } else { "write: " };
+            write!(f, "\n    {label}{}", self.hint)?;
         }
         Ok(())
     }
@@ -135,5 +147,7 @@ mod tests {
         assert_eq!(problem.to_string(), "error: it is wrong\n    write: x = 1");
         assert_eq!(problem.clone().at("f.toml", 3, 4).to_string(), "f.toml:3:4: error: it is wrong\n    write: x = 1");
         assert_eq!(Problem::warning("hm", "").at("f.toml", 0, 0).to_string(), "f.toml: warning: hm");
+        assert_eq!(Problem::from_text("it is broken; mend it").to_string(), "error: it is broken\n    do: mend it");
+        assert_eq!(Problem::from_text("too small; write \"1KB\"").to_string(), "error: too small\n    write: \"1KB\"");
     }
 }

@@ -34,6 +34,8 @@ pub struct Read<T> {
     pub problems: Vec<Problem>,
     /// Lines that cannot be judged, because the syntax there is broken.
     pub broken_lines: BTreeSet<usize>,
+    /// Settings that were taken out, because they are wrong: that they are missing now is nobody's mistake.
+    pub removed: Vec<String>,
     /// A whole table was taken out, because a setting was missing in it: what seems missing may be there.
     pub incomplete: bool,
 }
@@ -45,10 +47,11 @@ pub fn read<T: DeserializeOwned>(source: &Source<'_>, examples: &Value) -> Read<
     let source = Source { name: source.name, text: &repaired.text };
     let mut problems = repaired.problems;
     let (mut table, _) = DeTable::parse_recoverable(source.text);
-    shape_problems(table.get_mut(), examples, &mut problems, &source);
+    let wrong_shapes = shape_problems(table.get_mut(), examples, &mut problems, &source);
 
     let mut value = None;
     let mut incomplete = false;
+    let mut removed: Vec<String> = wrong_shapes.iter().map(Path::to_string).collect();
     for _ in 0..MAX_PROBLEMS {
         let error = match T::deserialize(Deserializer::from(table.clone())) {
             Ok(read) => {
@@ -59,9 +62,10 @@ pub fn read<T: DeserializeOwned>(source: &Source<'_>, examples: &Value) -> Read<
         };
         let span = error.span().unwrap_or(0..0);
         let path = tree::locate(table.get_ref(), &span).unwrap_or_default();
-        let (kind, problem) = words::value(error.message(), &path, examples);
-        problems.push(source.place(problem, &span));
-        incomplete |= kind == Kind::Missing;
+        let said = words::value(error.message(), &path, examples);
+        problems.push(source.place(said.problem, &span));
+        incomplete |= said.kind == Kind::Missing;
+        removed.extend(said.meant.iter().chain([&path]).map(Path::to_string));
         if !tree::remove(table.get_mut(), &path) {
             break;
         }
@@ -75,11 +79,11 @@ pub fn read<T: DeserializeOwned>(source: &Source<'_>, examples: &Value) -> Read<
         .collect();
     keep_first_of_broken_lines(&mut problems, &repaired.broken_lines);
     problems.sort_by_key(|problem| (problem.line, problem.column));
-    Read { value, places, problems, broken_lines: repaired.broken_lines, incomplete }
+    Read { value, places, problems, broken_lines: repaired.broken_lines, removed, incomplete }
 }
 
 /// Notes and takes out tables written as lists of tables and the other way round: serde would speak of sequences and maps.
-fn shape_problems(table: &mut DeTable<'_>, examples: &Value, found: &mut Vec<Problem>, source: &Source<'_>) {
+fn shape_problems(table: &mut DeTable<'_>, examples: &Value, found: &mut Vec<Problem>, source: &Source<'_>) -> Vec<Path> {
     let mut wrong: Vec<Path> = Vec::new();
     tree::walk(table, &mut Path::default(), &mut |path, _, value| {
         let is_list_of_tables = |list: &[Value]| list.first().is_some_and(Value::is_table);
@@ -101,6 +105,7 @@ fn shape_problems(table: &mut DeTable<'_>, examples: &Value, found: &mut Vec<Pro
     for path in wrong.iter().rev() {
         tree::remove(table, path);
     }
+    wrong
 }
 
 /// Where the syntax is broken, what else seems wrong on that line is only a consequence.
@@ -191,7 +196,7 @@ mod tests {
             ),
             (
                 "message_size = '1MB'",
-                "f:1:1: error: unknown setting `message_size` in the top of the file; `message_size` belongs in [limits]\n    write: it below [limits] (settings here are: name, limits, route)",
+                "f:1:1: error: unknown setting `message_size` in the top of the file; `message_size` belongs in [limits]\n    do: move it below [limits] (settings here are: name, limits, route)",
             ),
             ("[[route]]", "f:1:1: error: `domains` is missing in [[route]]\n    write: domains = [\"b\"]"),
             (
@@ -202,7 +207,7 @@ mod tests {
             ("[[limits]]\nrecipients = 3", "f:1:1: error: there is only one `limits`, not a list of them\n    write: [limits]"),
             ("limits = 3", "f:1:10: error: `limits` is a table, not a value\n    write: [limits]  and its settings below"),
             ("name = mx1.example", "f:1:8: error: a text needs quotes: mx1.example\n    write: name = \"mx1.example\""),
-            ("name = 'a'\nname = 'b'", "f:2:1: error: `name` is written twice\n    write: keep one of the two"),
+            ("name = 'a'\nname = 'b'", "f:2:1: error: `name` is written twice\n    do: keep one of the two"),
             ("name = \"a\n[limits]\nrecipients = 3", "f:1:10: error: the text is not closed with a quote\n    write: name = \"a\""),
             ("[[route]\ndomains = ['a']", "f:1:1: error: the table's name is not closed\n    write: [[route]]"),
         ];

@@ -55,7 +55,7 @@ pub fn syntax(message: &str, source: &Source<'_>, span: &Range<usize>) -> Proble
         "invalid basic string" | "invalid literal string" => {
             ("the text is not closed with a quote".to_owned(), format!("{}\"", line.trim_end().replace('\'', "\"")))
         }
-        "duplicate key" => (format!("`{found}` is written twice"), "keep one of the two".to_owned()),
+        "duplicate key" => (format!("`{found}` is written twice"), "do: keep one of the two".to_owned()),
         "unclosed array" | "missing comma between array elements" => {
             ("the list is not closed, or a comma is missing".to_owned(), "[\"one\", \"two\"]".to_owned())
         }
@@ -64,17 +64,28 @@ pub fn syntax(message: &str, source: &Source<'_>, span: &Range<usize>) -> Proble
     source.place(Problem::error(what, hint), span)
 }
 
+/// What serde says about a value.
+#[derive(Debug)]
+pub struct Said {
+    /// What it leaves of the setting.
+    pub kind: Kind,
+    /// The words.
+    pub problem: Problem,
+    /// The setting that was meant, where another one was misspelt.
+    pub meant: Option<Path>,
+}
+
 /// An error that serde found in a value. `names` in messages come from serde; examples from `examples`.
-pub fn value(message: &str, path: &Path, examples: &Value) -> (Kind, Problem) {
+pub fn value(message: &str, path: &Path, examples: &Value) -> Said {
     let name = path.name();
     if message.starts_with("unknown field") {
-        return (Kind::Unknown, unknown(name, path, &ticked(message), examples));
+        return unknown(name, path, &ticked(message), examples);
     }
     if let Some(missing) = message.strip_prefix("missing field").and_then(|rest| ticked(rest).first().map(|name| (*name).to_owned())) {
         let mut inner = path.clone();
         inner.0.push(super::tree::Step::Key(missing.clone()));
         let problem = Problem::error(format!("`{missing}` is missing in {}", inner.table()), assignment(&missing, inner.example(examples)));
-        return (Kind::Missing, problem);
+        return Said { kind: Kind::Missing, problem, meant: None };
     }
     let problem = if let Some(rest) = message.strip_prefix("unknown variant") {
         variant(name, &ticked(rest))
@@ -88,27 +99,30 @@ pub fn value(message: &str, path: &Path, examples: &Value) -> (Kind, Problem) {
             if hint.is_empty() { assignment(name, path.example(examples)) } else { hint.strip_prefix("write ").unwrap_or(hint).to_owned() };
         Problem::error(format!("`{name}`: {what}"), hint)
     };
-    (Kind::Wrong, problem)
+    Said { kind: Kind::Wrong, problem, meant: None }
 }
 
 /// A setting that nobody reads: a misspelling, or one of another table.
-fn unknown(name: &str, path: &Path, known: &[&str], examples: &Value) -> Problem {
+fn unknown(name: &str, path: &Path, known: &[&str], examples: &Value) -> Said {
     let known = known.get(1..).unwrap_or_default();
     let place = path.table();
     let list = format!("settings here are: {}", known.join(", "));
-    let mut what = format!("unknown setting `{name}` in {place}");
-    if let Some(meant) = nearest(name, known.iter().copied()) {
-        what.push_str(&format!("; did you mean `{meant}`?"));
+    let what = format!("unknown setting `{name}` in {place}");
+    let mut meant = None;
+    let problem = if let Some(nearest) = nearest(name, known.iter().copied()) {
         let mut right = path.clone();
         if let Some(super::tree::Step::Key(key)) = right.0.last_mut() {
-            *key = meant.to_owned();
+            *key = nearest.to_owned();
         }
-        return Problem::error(what, format!("{} ({list})", assignment(meant, right.example(examples))));
-    }
-    if let Some(table) = home_of(name, examples).filter(|table| *table != place) {
-        return Problem::error(format!("{what}; `{name}` belongs in {table}"), format!("it below {table} ({list})"));
-    }
-    Problem::error(what, format!("nothing; {list}"))
+        let hint = format!("{} ({list})", assignment(nearest, right.example(examples)));
+        meant = Some(right);
+        Problem::error(format!("{what}; did you mean `{nearest}`?"), hint)
+    } else if let Some(table) = home_of(name, examples).filter(|table| *table != place) {
+        Problem::error(format!("{what}; `{name}` belongs in {table}"), format!("do: move it below {table} ({list})"))
+    } else {
+        Problem::error(what, format!("do: take it out; {list}"))
+    };
+    Said { kind: Kind::Unknown, problem, meant }
 }
 
 /// The table in which a setting of this name is known.

@@ -1,0 +1,39 @@
+#!/bin/sh
+# Installs from Debian's packages what the tests and the demo need and the machine lacks. Asks sudo where it is not root.
+# With `bench`, also what the load benchmark measures against.
+set -eu
+
+missing=""
+need() { # need COMMAND PACKAGE
+    [ -x "$1" ] || command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
+}
+need cc build-essential
+need /usr/sbin/clamd clamav-daemon
+need /usr/sbin/smtp-sink postfix
+need promtool prometheus
+need zstd zstd
+if [ "${1:-}" = bench ]; then
+    need rspamd rspamd
+fi
+if ! command -v cargo >/dev/null 2>&1; then
+    echo "cargo is not on the PATH: install Rust 1.95 (rustup, or your distribution) first" >&2
+    exit 2
+fi
+[ -z "$missing" ] && exit 0
+
+echo "installing from Debian's packages:$missing"
+if ! command -v apt-get >/dev/null 2>&1; then
+    echo "this is not a Debian system: install these by hand, then run again:$missing" >&2
+    exit 2
+fi
+as_root=""
+if [ "$(id -u)" -ne 0 ]; then
+    as_root="sudo"
+    command -v sudo >/dev/null 2>&1 || { echo "not root, and there is no sudo: run as root: apt-get install$missing" >&2; exit 2; }
+fi
+# Services that come with the packages are not wanted here: the tests start private ones.
+export DEBIAN_FRONTEND=noninteractive
+$as_root apt-get update -q >/dev/null
+echo "postfix postfix/main_mailer_type select No configuration" | $as_root debconf-set-selections 2>/dev/null || true
+# shellcheck disable=SC2086
+$as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -q -y --no-install-recommends $missing >/dev/null

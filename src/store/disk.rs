@@ -27,7 +27,7 @@ impl Disk {
     /// Writes all slices where the file's cursor stands: one system call, unless the kernel takes less at once.
     pub(super) fn write(&self, mut file: &File, path: &Path, mut slices: &mut [IoSlice<'_>]) -> Result<(), StoreError> {
         #[cfg(test)]
-        if let Some(error) = self.faults.short_write(file, slices) {
+        if let Some(error) = self.faults.short_write(file, path, slices) {
             return Err(StoreError::io(path, error));
         }
         self.gate(Op::Write, path)?;
@@ -178,9 +178,13 @@ pub(super) mod fault {
         }
 
         /// A write that stops half-way: the first `partial` bytes go to the file.
-        pub(super) fn short_write(&self, mut file: &File, slices: &[IoSlice<'_>]) -> Option<io::Error> {
-            let at = self.0.lock().unwrap().iter().position(|fault| fault.op == Op::Write && fault.partial > 0 && fault.after == 0)?;
-            let fault = self.0.lock().unwrap().remove(at);
+        pub(super) fn short_write(&self, mut file: &File, path: &Path, slices: &[IoSlice<'_>]) -> Option<io::Error> {
+            let fault = {
+                let mut faults = self.0.lock().unwrap();
+                let hit = |fault: &Fault| fault.partial > 0 && fault.after == 0 && path.to_string_lossy().contains(fault.path);
+                let at = faults.iter().position(hit)?;
+                faults.remove(at)
+            };
             let all: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
             file.write_all(&all[..fault.partial.min(all.len())]).unwrap();
             Some(fault.kind.into())

@@ -129,7 +129,8 @@ impl Store {
             Pool::new(disk.clone(), layout.clone(), journal.segment_size.0, journal.segments, found.sealed, found.free, found.names);
         pool.release(found.state.horizon());
         if pool.is_dry() {
-            pool.grow()?;
+            // On a full disk we start all the same: what is delivered makes room.
+            pool.grow().or_else(|error| if matches!(error, StoreError::Full) { Ok(()) } else { Err(error) })?;
         }
         let sequence = found.state.last();
         let shared = Arc::new(Shared::new(disk, layout, journal.clone(), pool, found.state, Some(index)));

@@ -165,13 +165,12 @@ impl Shared {
                     check_message(&bytes, &row.facts, || format!("{} at {offset}", segment.path.display()))?;
                     Ok(bytes)
                 }),
-                At::Own(name) => read_message(&self.layout.large().join(name.as_ref()), &row.facts),
-                At::File => {
-                    let paths = folders(key, &row).map(|folder| self.layout.eml(folder, key.1));
-                    let mut tried = paths.map(|path| read_message(&path, &row.facts));
-                    let first = tried.next().unwrap_or(Err(StoreError::Missing(key.0, key.1)));
-                    first.or_else(|error| if error.is_not_found() { tried.next().unwrap_or(Err(error)) } else { Err(error) })
+                At::Own(name) => {
+                    let own = read_message(&self.layout.large().join(name.as_ref()), &row.facts);
+                    // The checkpoint moves it to its folder.
+                    own.or_else(|error| if error.is_not_found() { self.read_file(key, &row) } else { Err(error) })
                 }
+                At::File => self.read_file(key, &row),
             };
             match read {
                 Ok(bytes) => return Ok(bytes),
@@ -183,6 +182,13 @@ impl Shared {
             trouble = StoreError::Damaged { what: format!("the message of {} is gone: {trouble}", key.1) };
         }
         Err(trouble)
+    }
+
+    /// The `.eml` of an entry, in the first folder that has it.
+    fn read_file(&self, key: Key, row: &Row) -> Result<Bytes, StoreError> {
+        let mut tried = folders(key, row).map(|folder| read_message(&self.layout.eml(folder, key.1), &row.facts));
+        let first = tried.next().unwrap_or(Err(StoreError::Missing(key.0, key.1)));
+        first.or_else(|error| if error.is_not_found() { tried.next().unwrap_or(Err(error)) } else { Err(error) })
     }
 
     /// The files of an entry that are there.

@@ -88,9 +88,10 @@ impl Pool {
         Self { disk, layout, size, most, inner: Mutex::new(inner), changed: Condvar::new() }
     }
 
-    /// Whether no segment is ready: then the first must be made before mail is taken.
+    /// Whether no segment is ready, and another may be made.
     pub(super) fn is_dry(&self) -> bool {
-        self.lock().free.is_empty()
+        let inner = self.lock();
+        inner.free.is_empty() && inner.count < self.most
     }
 
     /// Makes one more segment and puts it with the free ones.
@@ -257,7 +258,7 @@ mod tests {
         pool.seal(20);
         assert_eq!(pool.sealed_through(), Some(20));
         pool.release(10);
-        assert!(pool.is_dry(), "sequence 10 is not in files yet");
+        assert!(pool.lock().free.is_empty(), "sequence 10 is not in files yet");
         pool.release(11);
         assert_eq!(pool.take(|| ()).unwrap().path, one.path);
         pool.release(21);

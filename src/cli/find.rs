@@ -1,0 +1,12 @@
+//! `mailweir find`.
+
+use super::{CliError, Code, Global};
+
+/// Arguments of `mailweir find`.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// Runs it.
+pub fn run(_args: Args, _global: &Global) -> Result<Code, CliError> {
+    Err(CliError::NotBuilt("find"))
+}

@@ -1,0 +1,126 @@
+//! Which bytes of a message the engines are shown, by the `scan` setting: nothing twice, and nothing empty.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+
+use super::settings::Scan;
+use crate::mail::{Message, Part, PartId, PartKind};
+
+/// Bytes to be scanned, and where they stand in the message.
+#[derive(Debug, Clone)]
+pub struct Object {
+    /// The part; `None` for the raw message.
+    pub part: Option<PartId>,
+    /// Its decoded bytes: a slice, never a copy.
+    pub bytes: Bytes,
+}
+
+/// The objects of `message`, the raw message first, then the parts in their order.
+pub fn of(message: &Message, scan: Scan) -> Vec<Object> {
+    let parents = with_mime_children(message);
+    let mut seen: HashSet<[u8; 32]> = HashSet::new();
+    let mut objects = Vec::new();
+    if scan == Scan::RawAndParts && !message.raw.is_empty() {
+        objects.push(Object { part: None, bytes: message.raw.clone() });
+    }
+    for part in &message.parts {
+        let holds_parts = parents.contains(&part.id);
+        if is_wanted(part, scan, holds_parts) && !part.data.is_empty() && seen.insert(part.sha256) {
+            objects.push(Object { part: Some(part.id), bytes: part.data.clone() });
+        }
+    }
+    objects
+}
+
+/// The parts that only hold other MIME parts: what is in them is scanned part by part.
+fn with_mime_children(message: &Message) -> HashSet<PartId> {
+    let is_mime = |part: &&Part| matches!(part.kind, PartKind::Message | PartKind::Multipart | PartKind::Leaf);
+    message.parts.iter().filter(is_mime).filter_map(|part| part.parent).collect()
+}
+
+fn is_wanted(part: &Part, scan: Scan, holds_parts: bool) -> bool {
+    let is_leaf = part.kind != PartKind::Multipart && !holds_parts;
+    match scan {
+        // An inner message that exists only decoded is shown as a whole too: an engine may read it differently.
+        Scan::RawAndParts => !part.verbatim && (is_leaf || part.kind == PartKind::Message && part.depth > 0),
+        Scan::Parts => is_leaf,
+        Scan::Attachments => is_leaf && is_attachment(part),
+    }
+}
+
+fn is_attachment(part: &Part) -> bool {
+    part.attachment || part.text.is_none() || matches!(part.kind, PartKind::Member | PartKind::Reading)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use PartKind as Kind;
+
+    struct Row(u32, Option<u32>, Kind, &'static str, bool, bool);
+
+    /// A multipart mail: text verbatim, base64 attachment, the same attachment again, a zip with two members (one empty), an
+    /// inner mail that was base64, with a text of its own.
+    fn message() -> Message {
+        let rows = [
+            Row(0, None, Kind::Message, "all", true, false),
+            Row(1, Some(0), Kind::Multipart, "body", true, false),
+            Row(2, Some(1), Kind::Leaf, "text", true, false),
+            Row(3, Some(1), Kind::Leaf, "attached", false, true),
+            Row(4, Some(1), Kind::Leaf, "attached", false, true),
+            Row(5, Some(1), Kind::Leaf, "zip", false, true),
+            Row(6, Some(5), Kind::Member, "member", false, false),
+            Row(7, Some(5), Kind::Member, "", false, false),
+            Row(8, Some(1), Kind::Message, "inner", false, false),
+            Row(9, Some(8), Kind::Leaf, "inner text", false, false),
+        ];
+        let part = |row: Row| Part {
+            id: PartId(row.0),
+            parent: row.1.map(PartId),
+            depth: u16::from(row.1.is_some()),
+            kind: row.2,
+            declared_type: String::new(),
+            true_type: "",
+            name: None,
+            attachment: row.5,
+            span: None,
+            data: Bytes::from_static(row.3.as_bytes()),
+            verbatim: row.4,
+            text: row.3.contains("text").then(String::new),
+            sha256: std::array::from_fn(|at| row.3.as_bytes().get(at).copied().unwrap_or_default()),
+        };
+        Message {
+            raw: Bytes::from_static(b"raw"),
+            body_start: 0,
+            headers: Vec::new(),
+            parts: rows.map(part).into(),
+            urls: Vec::new(),
+            findings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_shown() {
+        let rows: [(Scan, &[&str]); 3] = [
+            (Scan::RawAndParts, &["raw", "attached", "zip", "member", "inner", "inner text"]),
+            (Scan::Parts, &["text", "attached", "zip", "member", "inner text"]),
+            (Scan::Attachments, &["attached", "zip", "member"]),
+        ];
+        for (scan, want) in rows {
+            let objects = of(&message(), scan);
+            let got: Vec<_> = objects.iter().map(|object| std::str::from_utf8(&object.bytes).unwrap()).collect();
+            assert_eq!(got, want, "{scan:?}");
+        }
+    }
+
+    #[test]
+    fn a_mail_without_parts_is_its_own_leaf() {
+        let mut message = message();
+        message.parts.truncate(1);
+        assert_eq!(of(&message, Scan::RawAndParts).len(), 1, "verbatim: the raw message is enough");
+        assert_eq!(of(&message, Scan::Parts).len(), 1);
+        message.parts[0].verbatim = false;
+        assert_eq!(of(&message, Scan::RawAndParts).len(), 2, "a base64 body");
+    }
+}

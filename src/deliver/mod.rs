@@ -39,7 +39,7 @@ use crate::mail::{Address, Body, ReversePath, Route};
 pub use courier::Courier;
 pub use hop::HopStatus;
 
-/// Settings of delivery (`[deliver]`); connections, pacing and retries are settings of each route.
+/// Settings of delivery (`[delivery]`); connections, pacing and retries are settings of each route.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {

@@ -2,24 +2,13 @@
 
 use std::fmt::Write;
 
-use flate2::{Compress, Compression, FlushCompress};
-
+use super::super::unpack::bomb::zeros;
 use super::*;
 
 fn attached(file: &[u8], name: &str) -> Vec<u8> {
     // Binary as it is: the size of the message is that of the bomb.
     let head = format!("Content-Type: application/octet-stream; name={name}\r\nContent-Transfer-Encoding: binary\r\n\r\n");
     [head.as_bytes(), file].concat()
-}
-
-/// Deflate of `mega` MiB of zeros: one flushed block again and again.
-fn zeros(mega: usize) -> Vec<u8> {
-    let mut block = Vec::with_capacity(8192);
-    let mut packer = Compress::new(Compression::best(), false);
-    packer.compress_vec(&vec![0; 1 << 20], &mut block, FlushCompress::Full).unwrap();
-    let mut out = block.repeat(mega);
-    out.extend([1, 0, 0, 0xff, 0xff]);
-    out
 }
 
 /// A zip without a directory whose members are `(name, deflated)`.

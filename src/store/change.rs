@@ -10,8 +10,8 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes, BytesMut};
 use crc32fast::Hasher;
 
-use super::frame::{u32_at, u64_at};
 use super::StoreError;
+use super::frame::{u32_at, u64_at};
 use crate::mail::{Class, Entry, MessageId, Place};
 
 /// One change to what the store keeps. A `commit` of several is all or nothing.
@@ -227,7 +227,10 @@ mod tests {
         assert_eq!(read.len(), changes.len());
         for (wrote, read) in changes.iter().zip(&read) {
             match (wrote, read) {
-                (Pending::Put { entry, message: Message::Inline(bytes) }, Logged::Put { entry: got, size, crc, at: LoggedAt::Inline(at) }) => {
+                (
+                    Pending::Put { entry, message: Message::Inline(bytes) },
+                    Logged::Put { entry: got, size, crc, at: LoggedAt::Inline(at) },
+                ) => {
                     assert_eq!((entry.as_ref(), hash(bytes)), (got.as_ref(), *crc));
                     assert_eq!(&flat[*at..*at + *size as usize], &bytes[..]);
                 }

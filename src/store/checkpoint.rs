@@ -48,7 +48,8 @@ impl Wake {
 
     fn wait(&self, time: Duration) -> Call {
         let call = lock(&self.call);
-        let (mut call, _) = self.called.wait_timeout_while(call, time, |call| !call.hurry && !call.stop).unwrap_or_else(PoisonError::into_inner);
+        let (mut call, _) =
+            self.called.wait_timeout_while(call, time, |call| !call.hurry && !call.stop).unwrap_or_else(PoisonError::into_inner);
         let now = *call;
         call.hurry = false;
         now

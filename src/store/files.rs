@@ -105,13 +105,8 @@ impl Draft {
 
     /// `ID.json` of an entry.
     pub(super) fn json(disk: &Disk, layout: &Layout, folder: Folder, facts: &Facts, entry: &Entry) -> Result<Self, StoreError> {
-        let sheet = Sheet {
-            format: FORMAT,
-            sequence: facts.sequence,
-            size: facts.size,
-            crc32: format!("{:08x}", facts.crc),
-            entry: entry.clone(),
-        };
+        let sheet =
+            Sheet { format: FORMAT, sequence: facts.sequence, size: facts.size, crc32: format!("{:08x}", facts.crc), entry: entry.clone() };
         let mut text = serde_json::to_vec_pretty(&sheet).map_err(|e| StoreError::Damaged { what: format!("entry {}: {e}", entry.id) })?;
         text.push(b'\n');
         Self::write(disk, layout.json(folder, entry.id), &text)
@@ -147,7 +142,8 @@ impl OwnFile {
         let folder = layout.large();
         let path = folder.join(&name);
         let draft = Draft::write(disk, path.clone(), bytes)?;
-        let mut own = Self { name: name.into(), size: bytes.len() as u64, crc: crc32fast::hash(bytes), path: draft.temporary.clone(), kept: false };
+        let mut own =
+            Self { name: name.into(), size: bytes.len() as u64, crc: crc32fast::hash(bytes), path: draft.temporary.clone(), kept: false };
         crash::point("commit.large.after_write");
         draft.sync(disk)?;
         draft.rename(disk)?;

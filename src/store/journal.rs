@@ -187,7 +187,9 @@ impl Writer {
                         let at = At::Journal { segment: active.segment.clone(), offset, cached: Some(bytes) };
                         Effect::Put { entry, size, crc: *crc, at }
                     }
-                    Pending::Put { entry, message: Message::Own { name, size, crc } } => Effect::Put { entry, size, crc, at: At::Own(name) },
+                    Pending::Put { entry, message: Message::Own { name, size, crc } } => {
+                        Effect::Put { entry, size, crc, at: At::Own(name) }
+                    }
                     Pending::Update(entry) => Effect::Update(entry),
                     Pending::Remove(key) => Effect::Remove(key),
                 };
@@ -252,4 +254,3 @@ fn answer(group: Vec<Request>, result: Result<(), StoreError>) {
         let _ = request.answer.send(result.clone());
     }
 }
-

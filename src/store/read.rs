@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::change::Key;
+use super::damage::Damaged;
 use super::files::{check_message, read_message, read_sheet};
 use super::layout::Folder;
-use super::recover::Damaged;
 use super::state::{At, Facts, Row};
 use super::{Shared, Store, StoreError, blocking, lock};
 use crate::mail::{Area, Entry, MessageId, Place};
@@ -89,9 +89,8 @@ impl Store {
     pub fn depths(&self) -> Vec<Depth> {
         let state = lock(&self.shared.state);
         let mut oldest = state.oldest();
-        let mut depths: Vec<Depth> = Folder::all()
-            .map(|Folder(place, area)| Depth { place, area, count: 0, settled: 0, bytes: 0, oldest: None })
-            .collect();
+        let mut depths: Vec<Depth> =
+            Folder::all().map(|Folder(place, area)| Depth { place, area, count: 0, settled: 0, bytes: 0, oldest: None }).collect();
         for (folder, count) in state.counts() {
             // A quarantine entry without an area lies in `Held`.
             let area = if folder.0 == Place::Quarantine { Some(folder.1.unwrap_or(Area::Held)) } else { None };

@@ -46,7 +46,7 @@ pub(super) struct Records {
 
 /// The file of one day.
 #[derive(Debug)]
-struct Day {
+pub(super) struct Day {
     date: Date,
     path: PathBuf,
     file: File,
@@ -68,13 +68,14 @@ impl Records {
     }
 
     /// Appends and returns the file and how long it is now.
-    fn append(&self, records: &[Record]) -> Result<Option<(Arc<Day>, u64)>, StoreError> {
+    pub(super) fn append(&self, records: &[Record]) -> Result<Option<(Arc<Day>, u64)>, StoreError> {
         let Some(first) = records.first() else { return Ok(None) };
         let mut lines = Vec::with_capacity(512 * records.len());
         // Room for the line end before, should the last line have been cut off.
         lines.push(b'\n');
         for record in records {
-            serde_json::to_writer(&mut lines, record).map_err(|e| StoreError::Damaged { what: format!("a record that has no JSON form: {e}") })?;
+            serde_json::to_writer(&mut lines, record)
+                .map_err(|e| StoreError::Damaged { what: format!("a record that has no JSON form: {e}") })?;
             lines.push(b'\n');
         }
         let day = self.day(date(first.at))?;
@@ -220,17 +221,15 @@ impl Store {
         // Records of one call lie together, so one may lie in the file of the day before.
         let from = date(since).checked_sub(1.day()).unwrap_or(Date::MIN);
         for day in self.records.days(from)?.into_iter().filter(|day| until.is_none_or(|until| *day <= date(until))) {
-            let flow = each_line(&self.records.path(day), None, &mut |line| {
-                match serde_json::from_slice::<Record>(line) {
-                    Ok(record) if record.at < since || until.is_some_and(|until| record.at >= until) => ControlFlow::Continue(()),
-                    Ok(record) => {
-                        scanned.records += 1;
-                        f(record)
-                    }
-                    Err(_) => {
-                        scanned.unreadable += 1;
-                        ControlFlow::Continue(())
-                    }
+            let flow = each_line(&self.records.path(day), None, &mut |line| match serde_json::from_slice::<Record>(line) {
+                Ok(record) if record.at < since || until.is_some_and(|until| record.at >= until) => ControlFlow::Continue(()),
+                Ok(record) => {
+                    scanned.records += 1;
+                    f(record)
+                }
+                Err(_) => {
+                    scanned.unreadable += 1;
+                    ControlFlow::Continue(())
                 }
             })?;
             if flow.is_break() {

@@ -20,6 +20,7 @@ pub mod queue;
 pub mod scan;
 pub mod serve;
 pub mod status;
+mod table;
 pub mod watch;
 
 /// What every subcommand knows.

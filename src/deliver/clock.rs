@@ -19,7 +19,10 @@ impl<'a> Clock<'a> {
 
     /// When a connection must stand, with `hops_left` still to try: they share what is left of the time.
     pub fn connect(&self, hops_left: usize) -> Instant {
-        let now = Instant::now();
+        self.connect_from(Instant::now(), hops_left)
+    }
+
+    fn connect_from(&self, now: Instant, hops_left: usize) -> Instant {
         match self.patience {
             Patience::Spool => now + self.settings.spool_connect_time.0,
             Patience::Session => {
@@ -41,7 +44,11 @@ impl<'a> Clock<'a> {
 
     /// How long to wait for the pace.
     pub fn pace(&self) -> Instant {
-        let deadline = Instant::now() + self.envelope_time();
+        self.pace_from(Instant::now())
+    }
+
+    fn pace_from(&self, now: Instant) -> Instant {
+        let deadline = now + self.envelope_time();
         self.limit().map_or(deadline, |limit| limit.min(deadline))
     }
 
@@ -72,17 +79,20 @@ impl<'a> Clock<'a> {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn hops_share_the_senders_patience() {
+    #[test]
+    fn hops_share_the_senders_patience() {
         let settings = Settings::default();
         let clock = Clock::start(&settings, Patience::Session);
-        let in_seconds = |at: Instant| at.duration_since(Instant::now()).as_secs();
-        assert_eq!((in_seconds(clock.connect(2)), in_seconds(clock.connect(1))), (10, 20));
-        tokio::time::advance(Duration::from_secs(10)).await;
-        assert_eq!((in_seconds(clock.connect(1)), in_seconds(clock.wait(1)), in_seconds(clock.pace())), (10, 10, 20));
-        tokio::time::advance(Duration::from_secs(20)).await;
-        assert_eq!((in_seconds(clock.connect(2)), in_seconds(clock.connect(1)), in_seconds(clock.pace())), (5, 10, 10));
+        let after = |seconds| clock.start + Duration::from_secs(seconds);
+        let connect = |now, hops| clock.connect_from(after(now), hops).duration_since(after(now)).as_secs();
+        let pace = |now| clock.pace_from(after(now)).duration_since(after(now)).as_secs();
+        assert_eq!((connect(0, 2), connect(0, 1), pace(0)), (10, 20, 20));
+        assert_eq!((connect(10, 1), pace(10)), (10, 20));
+        assert_eq!((connect(30, 2), connect(30, 1), pace(30)), (5, 10, 10));
+        assert_eq!((connect(40, 1), connect(50, 1)), (0, 0));
         let spool = Clock::start(&settings, Patience::Spool);
-        assert_eq!((in_seconds(spool.connect(2)), in_seconds(spool.wait(2)), spool.limit()), (60, 300, None));
+        let now = spool.start + Duration::from_secs(1000);
+        assert_eq!((spool.connect_from(now, 2).duration_since(now).as_secs(), spool.limit()), (60, None));
+        assert_eq!((spool.envelope_time().as_secs(), spool.final_time().as_secs()), (300, 600));
     }
 }

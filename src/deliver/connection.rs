@@ -117,7 +117,12 @@ impl Opening<'_> {
         Ok(Connection { stream, replies: ReplyReader::default(), capabilities, messages: 0, needs_reset: false, counted: None })
     }
 
-    async fn starttls(&self, mut plain: Greeter<TcpStream>, before: Capabilities, deadline: Instant) -> Result<(Box<dyn Socket>, Capabilities), NotOpen> {
+    async fn starttls(
+        &self,
+        mut plain: Greeter<TcpStream>,
+        before: Capabilities,
+        deadline: Instant,
+    ) -> Result<(Box<dyn Socket>, Capabilities), NotOpen> {
         let answer = plain.ask(b"STARTTLS\r\n", deadline, "STARTTLS").await?;
         if !answer.is_success() {
             return match self.use_tls {
@@ -129,7 +134,8 @@ impl Opening<'_> {
             return Err(Trouble::new("text was sent in front of the encrypted stream: somebody tampers with the connection").into());
         }
         let trust = if self.use_tls == TlsUse::Required { Trust::Verified } else { Trust::Anyone };
-        let stream = within(deadline, "the TLS handshake", self.tls.connect(trust, self.host, plain.stream)).await.map_err(NotOpen::Handshake)?;
+        let stream =
+            within(deadline, "the TLS handshake", self.tls.connect(trust, self.host, plain.stream)).await.map_err(NotOpen::Handshake)?;
         let mut encrypted = Greeter { stream, replies: ReplyReader::default() };
         let capabilities = encrypted.ehlo(self.hostname, deadline).await?;
         Ok((encrypted.into_socket(), capabilities))

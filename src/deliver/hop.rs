@@ -161,7 +161,8 @@ impl Hop {
         let mut old = Vec::new();
         let left = {
             let mut idle = lock(&self.idle);
-            let (stay, go) = std::mem::take(&mut *idle).into_iter().partition(|(_, since)| !all && since.elapsed() < self.profile.idle_time);
+            let (stay, go) =
+                std::mem::take(&mut *idle).into_iter().partition(|(_, since)| !all && since.elapsed() < self.profile.idle_time);
             *idle = stay;
             old.extend::<Vec<_>>(go);
             !idle.is_empty()
@@ -187,7 +188,11 @@ impl Hop {
             return Ok(None);
         }
         self.trial.clone().try_acquire_owned().map(Some).map_err(|_| {
-            Trouble::new(format!("down since {}, and being tried just now; last: {}", since.strftime("%H:%M:%SZ"), last.unwrap_or_default()))
+            Trouble::new(format!(
+                "down since {}, and being tried just now; last: {}",
+                since.strftime("%H:%M:%SZ"),
+                last.unwrap_or_default()
+            ))
         })
     }
 

@@ -23,8 +23,6 @@ mod screen;
 mod transaction;
 
 #[cfg(test)]
-mod testing;
-#[cfg(test)]
 mod tests;
 
 use std::net::SocketAddr;
@@ -142,8 +140,15 @@ pub enum Patience {
 /// Tells the metrics recorder what the courier counts.
 pub fn describe() {
     use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
-    describe_counter!("mailweir_next_hop_replies_total", "Outcomes for recipients by route and class of the next hop's reply: 2xx, 4xx, 5xx, none");
-    describe_histogram!("mailweir_delivery_seconds", Unit::Seconds, "Time of one delivery attempt by route, waiting for a connection included");
+    describe_counter!(
+        "mailweir_next_hop_replies_total",
+        "Outcomes for recipients by route and class of the next hop's reply: 2xx, 4xx, 5xx, none"
+    );
+    describe_histogram!(
+        "mailweir_delivery_seconds",
+        Unit::Seconds,
+        "Time of one delivery attempt by route, waiting for a connection included"
+    );
     describe_gauge!("mailweir_next_hop_connections", "Connections to next hops by route, idle ones included");
     describe_gauge!("mailweir_next_hop_up", "1 where the next hop took its last connection, 0 where it did not; hops named in routes only");
 }

@@ -23,7 +23,9 @@ pub(super) fn screen(job: &Job, which: &[usize], capabilities: &Capabilities, ho
             let utf8 = !capabilities.smtputf8 && job.recipients.get(*n).is_some_and(|recipient| !recipient.is_ascii());
             match too_big {
                 Some(limit) => refused(552, "5.3.4", format!("the message has {size} bytes, and the next mail server takes {limit}")),
-                None if utf8_for_all || utf8 => refused(550, "5.6.7", "the next mail server takes no internationalised mail (SMTPUTF8)".to_owned()),
+                None if utf8_for_all || utf8 => {
+                    refused(550, "5.6.7", "the next mail server takes no internationalised mail (SMTPUTF8)".to_owned())
+                }
                 None => None,
             }
         })

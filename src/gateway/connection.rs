@@ -15,7 +15,7 @@ use crate::mail::{MessageId, Origin};
 use crate::pipeline::{Accept, Incoming};
 use crate::smtp::path::ForwardPath;
 use crate::smtp::replies;
-use crate::smtp::session::{End, Received, RefusedData, Session, Step};
+use crate::smtp::session::{End, Received, Refused, Session, Step};
 
 use super::Shared;
 use super::limits::Held;
@@ -102,10 +102,9 @@ impl<A: Accept> Connection<A> {
             match self.session.step(&mut self.input) {
                 Step::Read => self.read().await?,
                 Step::Recipient(path) => self.recipient(&path),
-                Step::TooManyRecipients => count_recipient("too_many"),
                 Step::Data => self.begin_data().await,
                 Step::Message(received) => self.settle(*received).await?,
-                Step::Refused(refused) => self.data_refused(&refused),
+                Step::Refused(refused) => self.refused(&refused),
                 Step::StartTls => self.start_tls().await?,
                 Step::Close(end) => return self.close(end).await,
             }
@@ -174,7 +173,10 @@ impl<A: Accept> Connection<A> {
     fn recipient(&mut self, path: &ForwardPath) {
         let decision = relay::decide(&self.shared.accept.routes(), self.port.inbound, &self.shared.hostname, path);
         if let Err(refusal) = &decision {
-            count_recipient(refusal.reason());
+            let (reason, sender) = (refusal.reason(), self.session.sender().map(tracing::field::display));
+            count_recipient(reason);
+            let recipient = path.address().map_or("postmaster", |address| address.as_str());
+            tracing::info!(listener = %self.port.name, peer = %self.peer, sender, recipient, reason, "recipient refused");
         }
         self.session.recipient(decision.map_err(|refusal| refusal.reply()));
     }
@@ -182,7 +184,8 @@ impl<A: Accept> Connection<A> {
     async fn begin_data(&mut self) {
         if !self.shared.budget.grow(&mut self.held, 1).await {
             count_data("memory");
-            tracing::info!(listener = %self.port.name, peer = %self.peer, reason = "memory", "message deferred at DATA");
+            let sender = self.session.sender().map(tracing::field::display);
+            tracing::info!(listener = %self.port.name, peer = %self.peer, sender, reason = "memory", "message deferred at DATA");
             return self.session.refuse_data(&replies::no_memory(None));
         }
         self.data = DataClock { since: Instant::now(), at: Timestamp::now() };
@@ -209,11 +212,21 @@ impl<A: Accept> Connection<A> {
         Ok(())
     }
 
-    fn data_refused(&mut self, refused: &RefusedData) {
-        let RefusedData { id, sender, fault } = refused;
-        let reason = fault.as_str();
-        count_data(reason);
-        tracing::info!(%id, listener = %self.port.name, peer = %self.peer, %sender, reason, ?fault, "message refused at the end of data");
+    /// One line and one count for what the session refused by itself.
+    fn refused(&self, refused: &Refused) {
+        let (listener, peer) = (&self.port.name, self.peer);
+        match refused {
+            Refused::Data { id, sender, fault } => {
+                let reason = fault.as_str();
+                count_data(reason);
+                tracing::info!(%id, %listener, %peer, %sender, reason, ?fault, "message refused at the end of data");
+            }
+            Refused::Size { sender, size } => {
+                count_data("too_big");
+                tracing::info!(%listener, %peer, %sender, size, reason = "too_big", "message refused at MAIL");
+            }
+            Refused::Recipient => count_recipient("too_many"),
+        }
     }
 
     async fn start_tls(&mut self) -> Result<(), Halt> {
@@ -242,6 +255,7 @@ impl<A: Accept> Connection<A> {
     async fn close(&mut self, end: End) -> Result<(), Halt> {
         let reason = match end {
             End::Quit | End::Closed => None,
+            End::Commands => Some("commands"),
             End::Errors => Some("errors"),
             End::RefusedRecipients => Some("refused_recipients"),
             End::Messages => Some("messages"),

@@ -199,6 +199,7 @@ impl Port {
             line_endings: settings.line_endings,
             command_line: limits.command_line.bytes(),
             recipients: limits.recipients,
+            commands: limits.commands,
             errors: limits.errors,
             refused_recipients: limits.refused_recipients,
             messages: limits.messages_per_connection,

@@ -136,6 +136,8 @@ pub struct Limits {
     pub memory: Size,
     /// How long a message waits for memory. Default 20s.
     pub memory_wait: Period,
+    /// Commands of a session since its last accepted message; the next one hears 421. Default 5000.
+    pub commands: u32,
     /// Errors of a session since its last accepted message; this one hears 421. Default 20.
     pub errors: u32,
     /// Refused recipients of a session since its last accepted message; this one hears 421. Default 100.
@@ -168,6 +170,7 @@ impl Default for Limits {
             recipients: 1000,
             memory: Size(512_000_000),
             memory_wait: seconds(20),
+            commands: 5000,
             errors: 20,
             refused_recipients: 100,
             messages_per_connection: 100_000,
@@ -202,6 +205,7 @@ impl Limits {
             ("line_length", self.line_length.0, 998),
             ("command_line", self.command_line.0, 512),
             ("recipients", self.recipients as u64, 100),
+            ("commands", self.commands.into(), self.recipients as u64 + 10),
             ("errors", self.errors.into(), 1),
             ("refused_recipients", self.refused_recipients.into(), 1),
             ("messages_per_connection", self.messages_per_connection.into(), 1),
@@ -258,8 +262,8 @@ mod tests {
     fn limits() {
         assert_eq!(serde_json::from_str::<Limits>("{}").unwrap(), Limits::default());
         assert_eq!(Limits::default().problems(), []);
-        let text = r#"{"connections":0,"recipients":99,"memory":"1MB"}"#;
+        let text = r#"{"connections":0,"recipients":99,"commands":100,"memory":"1MB"}"#;
         let keys: Vec<_> = serde_json::from_str::<Limits>(text).unwrap().problems().into_iter().map(|problem| problem.key).collect();
-        assert_eq!(keys, ["memory", "connections", "recipients"]);
+        assert_eq!(keys, ["memory", "connections", "recipients", "commands"]);
     }
 }

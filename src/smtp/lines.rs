@@ -96,7 +96,8 @@ mod tests {
     fn lines_end_at_crlf_only() {
         use LineFault::{BareCr, BareLf, Control, TooLong};
         let ok = |text: &str| Ok(text.to_owned());
-        let rows: &[(&[u8], Vec<Result<String, LineFault>>)] = &[
+        type Row<'a> = (&'a [u8], Vec<Result<String, LineFault>>);
+        let rows: &[Row<'_>] = &[
             (b"", vec![]),
             (b"NOOP", vec![]),
             (b"NOOP\r", vec![]),

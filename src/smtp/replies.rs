@@ -138,6 +138,11 @@ pub fn no_memory(id: Option<MessageId>) -> Reply {
     Reply::new(452, (4, 3, 1), format!("insufficient system storage, try later{id}"))
 }
 
+/// 421: too many commands without a message.
+pub fn too_many_commands() -> Reply {
+    Reply::new(421, (4, 7, 0), "too many commands; closing the connection")
+}
+
 /// 421: too many errors in this session.
 pub fn too_many_errors() -> Reply {
     Reply::new(421, (4, 7, 0), "too many errors; closing the connection")

@@ -10,132 +10,26 @@
 //! ```
 
 mod envelope;
+mod step;
 #[cfg(test)]
 mod tests;
 
+pub use step::{Encryption, End, Hello, Received, Refused, Step, Terms};
+
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 
 use crate::mail::{Envelope, MessageId, Recipient, ReversePath};
 
 use super::command::{self, Command, SyntaxError};
-use super::decoder::{DataFault, DataLimits, Decoder, LineEndings};
+use super::decoder::{DataFault, Decoder};
 use super::lines::Lines;
 use super::path::ForwardPath;
 use super::replies;
 use super::reply::Reply;
 
 use envelope::Transaction;
-
-/// Whether a session can be encrypted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Encryption {
-    /// STARTTLS is not offered.
-    Off,
-    /// It is, and the client may use it.
-    Offered,
-    /// MAIL is refused without it.
-    Required,
-}
-
-/// What a session keeps to; made once for a listener.
-#[derive(Debug, Clone)]
-pub struct Terms {
-    /// Our name in the greeting and the answer to EHLO.
-    pub hostname: String,
-    /// Limits of a message.
-    pub data: DataLimits,
-    /// What becomes of bare CR and LF in a message.
-    pub line_endings: LineEndings,
-    /// Octets of a command line, CRLF included.
-    pub command_line: usize,
-    /// Recipients of one message.
-    pub recipients: usize,
-    /// Errors in a row without an accepted message; with this one the session ends.
-    pub errors: u32,
-    /// Refused recipients likewise.
-    pub refused_recipients: u32,
-    /// Messages over one connection.
-    pub messages: u32,
-    /// STARTTLS.
-    pub encryption: Encryption,
-}
-
-/// How the client introduced itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hello {
-    /// The name it gave; letters, digits and `-._:[]` only.
-    pub name: String,
-    /// EHLO rather than HELO.
-    pub esmtp: bool,
-}
-
-/// A message received to its end and without fault.
-#[derive(Debug)]
-pub struct Received {
-    /// The id given with [`Session::begin_data`].
-    pub id: MessageId,
-    /// Who sent it.
-    pub hello: Hello,
-    /// Sender and recipients.
-    pub envelope: Envelope,
-    /// The message.
-    pub raw: Bytes,
-    /// Line ends were repaired.
-    pub normalised: bool,
-}
-
-/// A message that was received to its end and refused; the client has its reply.
-#[derive(Debug)]
-pub struct RefusedData {
-    /// Its id, as the reply names it.
-    pub id: MessageId,
-    /// Its sender.
-    pub sender: ReversePath,
-    /// What is wrong with it.
-    pub fault: DataFault,
-}
-
-/// Why a session ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// QUIT.
-    Quit,
-    /// Too many errors.
-    Errors,
-    /// Too many refused recipients.
-    RefusedRecipients,
-    /// The most messages over one connection were sent.
-    Messages,
-    /// The client speaks HTTP.
-    Http,
-    /// Commands came behind STARTTLS.
-    Injection,
-    /// The reply to a message was 421, or the connection's side ended it.
-    Closed,
-}
-
-/// What the connection has to do next.
-#[derive(Debug)]
-pub enum Step {
-    /// Send what is in the output, then bring more bytes.
-    Read,
-    /// Decide on a recipient and call [`Session::recipient`].
-    Recipient(ForwardPath),
-    /// One more recipient than the limit was refused; nothing to do but count it.
-    TooManyRecipients,
-    /// The client wants to send a message: call [`Session::begin_data`] or [`Session::refuse_data`].
-    Data,
-    /// Send the output, let the message be settled, and call [`Session::settle`].
-    Message(Box<Received>),
-    /// A message was refused for what it is; nothing to do but log it.
-    Refused(RefusedData),
-    /// Send the output, start TLS and call [`Session::secured`].
-    StartTls,
-    /// Send the output and close.
-    Close(End),
-}
 
 /// One session. Calls that do not fit the state are ignored: the connection asks [`Session::step`] what to do.
 #[derive(Debug)]
@@ -145,6 +39,7 @@ pub struct Session {
     out: Vec<u8>,
     state: State,
     secured: bool,
+    commands: u32,
     errors: u32,
     refused_recipients: u32,
     messages: u32,
@@ -186,8 +81,17 @@ impl Session {
     /// A session whose greeting is already in the output.
     pub fn new(terms: Arc<Terms>) -> Self {
         let lines = Lines::new(terms.command_line);
-        let mut session =
-            Self { terms, lines, out: Vec::new(), state: State::Fresh, secured: false, errors: 0, refused_recipients: 0, messages: 0 };
+        let mut session = Self {
+            terms,
+            lines,
+            out: Vec::new(),
+            state: State::Fresh,
+            secured: false,
+            commands: 0,
+            errors: 0,
+            refused_recipients: 0,
+            messages: 0,
+        };
         session.say(&replies::greeting(&session.terms.hostname));
         session
     }
@@ -296,7 +200,7 @@ impl Session {
         match std::mem::replace(&mut self.state, State::Fresh) {
             State::Settling(hello) => {
                 if reply.is_positive() {
-                    (self.errors, self.refused_recipients) = (0, 0);
+                    (self.commands, self.errors, self.refused_recipients) = (0, 0, 0);
                 }
                 self.say(reply);
                 self.state = if reply.code == 421 { State::Ended(End::Closed) } else { State::Idle(hello) };
@@ -317,6 +221,14 @@ impl Session {
         self.end(reply, End::Closed);
     }
 
+    /// The sender of the open transaction, before DATA.
+    pub fn sender(&self) -> Option<&ReversePath> {
+        match &self.state {
+            State::Mail(transaction) | State::AskedRecipient(transaction, _) | State::AskedData(transaction) => Some(transaction.sender()),
+            _ => None,
+        }
+    }
+
     /// No transaction is open: the session can be ended without loss.
     pub fn is_idle(&self) -> bool {
         matches!(self.state, State::Fresh | State::Idle(_))
@@ -324,12 +236,17 @@ impl Session {
 
     /// One command line. `more`: bytes stand behind it.
     fn command(&mut self, line: &[u8], more: bool) -> Option<Step> {
+        self.commands += 1;
+        if self.commands > self.terms.commands {
+            self.end(&replies::too_many_commands(), End::Commands);
+            return None;
+        }
         match command::parse(line) {
             Err(SyntaxError::Http) => self.end(&replies::not_http(), End::Http),
             Err(error) => self.fail(&replies::syntax(&error)),
             Ok(Command::Ehlo(name)) => self.hello(Hello { name, esmtp: true }),
             Ok(Command::Helo(name)) => self.hello(Hello { name, esmtp: false }),
-            Ok(Command::Mail(sender, parameters)) => self.mail(sender, parameters),
+            Ok(Command::Mail(sender, parameters)) => return self.mail(sender, parameters),
             Ok(Command::Rcpt(path)) => return self.rcpt(path),
             Ok(Command::Data) => self.data(),
             Ok(Command::Rset) => {
@@ -392,7 +309,7 @@ impl Session {
             Some(fault) => {
                 self.state = State::Idle(hello);
                 self.say(&replies::data(fault, id));
-                Step::Refused(RefusedData { id, sender: envelope.sender, fault })
+                Step::Refused(Refused::Data { id, sender: envelope.sender, fault })
             }
         }
     }

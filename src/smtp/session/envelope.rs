@@ -8,7 +8,7 @@ use crate::smtp::path::ForwardPath;
 use crate::smtp::replies;
 use crate::smtp::reply::Reply;
 
-use super::{Encryption, End, Hello, Session, State, Step};
+use super::{Encryption, End, Hello, Refused, Session, State, Step};
 
 /// What is known between MAIL and DATA.
 #[derive(Debug)]
@@ -25,6 +25,10 @@ pub(super) struct Transaction {
 }
 
 impl Transaction {
+    fn new(hello: Hello, sender: ReversePath, body: Body, smtputf8: bool) -> Self {
+        Self { hello, sender, body, smtputf8, recipients: Vec::new(), keys: HashSet::new(), refused_any: false }
+    }
+
     /// Takes the answer about a recipient; gives the reply to the client.
     pub(super) fn add(&mut self, answer: Result<Recipient, Reply>) -> Reply {
         match answer {
@@ -46,42 +50,44 @@ impl Transaction {
         (hello, Envelope { sender, recipients, body, smtputf8 })
     }
 
+    pub(super) fn sender(&self) -> &ReversePath {
+        &self.sender
+    }
+
     pub(super) fn into_hello(self) -> Hello {
         self.hello
     }
 }
 
 impl Session {
-    pub(super) fn mail(&mut self, sender: ReversePath, parameters: MailParameters) {
-        let limit = self.terms.data.message_size;
+    pub(super) fn mail(&mut self, sender: ReversePath, parameters: MailParameters) -> Option<Step> {
         let hello = match &self.state {
-            State::Fresh => return self.fail(&replies::not_now("EHLO or HELO")),
-            State::Idle(_) if self.terms.encryption == Encryption::Required && !self.secured => {
-                return self.fail(&replies::tls_first());
-            }
             State::Idle(hello) => hello.clone(),
-            _ => return self.fail(&replies::nested_mail()),
+            State::Fresh => {
+                self.fail(&replies::not_now("EHLO or HELO"));
+                return None;
+            }
+            _ => {
+                self.fail(&replies::nested_mail());
+                return None;
+            }
         };
-        if parameters.size.is_some_and(|size| size > limit) {
-            return self.say(&replies::too_big(limit));
+        let MailParameters { size, body, smtputf8 } = parameters;
+        let limit = self.terms.data.message_size;
+        if self.terms.encryption == Encryption::Required && !self.secured {
+            self.fail(&replies::tls_first());
+        } else if let Some(size) = size.filter(|size| *size > limit) {
+            self.say(&replies::too_big(limit));
+            return Some(Step::Refused(Refused::Size { sender, size }));
+        } else if !smtputf8 && !sender.as_str().is_ascii() {
+            self.say(&replies::needs_smtputf8());
+        } else if self.messages >= self.terms.messages {
+            self.end(&replies::too_many_messages(self.terms.messages), End::Messages);
+        } else {
+            self.state = State::Mail(Box::new(Transaction::new(hello, sender, body, smtputf8)));
+            self.say(&replies::sender_ok());
         }
-        if !parameters.smtputf8 && !sender.as_str().is_ascii() {
-            return self.say(&replies::needs_smtputf8());
-        }
-        if self.messages >= self.terms.messages {
-            return self.end(&replies::too_many_messages(self.terms.messages), End::Messages);
-        }
-        let MailParameters { body, smtputf8, .. } = parameters;
-        self.state = State::Mail(Box::new(Transaction {
-            hello,
-            sender,
-            body,
-            smtputf8,
-            recipients: Vec::new(),
-            keys: HashSet::new(),
-            refused_any: false,
-        }));
-        self.say(&replies::sender_ok());
+        None
     }
 
     pub(super) fn rcpt(&mut self, path: ForwardPath) -> Option<Step> {
@@ -97,7 +103,7 @@ impl Session {
         if transaction.recipients.len() >= self.terms.recipients {
             transaction.refused_any = true;
             self.say(&replies::too_many_recipients(self.terms.recipients));
-            return Some(Step::TooManyRecipients);
+            return Some(Step::Refused(Refused::Recipient));
         }
         if let State::Mail(transaction) = std::mem::replace(&mut self.state, State::Fresh) {
             self.state = State::AskedRecipient(transaction, path);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::mail::{Address, Direction};
+use crate::smtp::decoder::{DataLimits, LineEndings};
 
 fn terms() -> Terms {
     Terms {
@@ -10,6 +11,7 @@ fn terms() -> Terms {
         line_endings: LineEndings::Refuse,
         command_line: 128,
         recipients: 3,
+        commands: 20,
         errors: 4,
         refused_recipients: 3,
         messages: 2,
@@ -54,14 +56,14 @@ fn run(terms: &Terms, pieces: &[&[u8]]) -> Seen {
                     session.recipient(answer(&path));
                     seen.asked.push(path);
                 }
-                Step::TooManyRecipients => {}
                 Step::Data => session.begin_data(id()),
                 Step::Message(received) => {
                     let recipients = received.envelope.recipients.iter().map(|r| r.address.to_string()).collect();
                     seen.messages.push((received.envelope.sender.to_string(), recipients, received.raw.to_vec()));
                     session.settle(&Reply::new(250, (2, 0, 0), "taken"));
                 }
-                Step::Refused(refused) => seen.faults.push(refused.fault),
+                Step::Refused(Refused::Data { fault, .. }) => seen.faults.push(fault),
+                Step::Refused(Refused::Size { .. } | Refused::Recipient) => {}
                 Step::StartTls => {
                     assert!(input.is_empty());
                     session.secured();
@@ -168,6 +170,7 @@ fn limits_end_a_session() {
         (format!("EHLO c\nX\nX\nX\n{message}X\nX\nX\nX\n"), "421 4.7.0", End::Errors),
         (format!("EHLO c\nMAIL FROM:<>\n{refused}{refused}{refused}QUIT\n"), "421 4.7.0", End::RefusedRecipients),
         (format!("EHLO c\n{message}{message}{message}"), "421 4.7.0", End::Messages),
+        ("NOOP\n".repeat(21), "421 4.7.0", End::Commands),
         ("GET / HTTP/1.1\nHost: x\n".to_owned(), "554 5.5.1", End::Http),
         ("EHLO c\nPOST / HTTP/1.1\n".to_owned(), "554 5.5.1", End::Http),
     ];
@@ -226,7 +229,7 @@ fn no_memory_is_temporary() {
     session.out_of_memory();
     assert_eq!(session.receiving(), None);
     input.extend_from_slice(b"more\r\n.\r\n");
-    assert!(matches!(session.step(&mut input), Step::Refused(RefusedData { fault: DataFault::NoMemory, .. })));
+    assert!(matches!(session.step(&mut input), Step::Refused(Refused::Data { fault: DataFault::NoMemory, .. })));
     let said = String::from_utf8(session.take_output()).unwrap();
     assert_eq!(codes(&said)[4..], ["452 4.3.1", "354", "452 4.3.1"]);
 }
@@ -262,4 +265,52 @@ fn a_421_about_a_message_ends_the_session() {
     assert!(!session.is_idle());
     session.settle(&replies::shutting_down());
     assert!(matches!(session.step(&mut input), Step::Close(End::Closed)));
+}
+
+mod any_input {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What conversations, and attacks on them, are made of.
+    const PIECES: [&str; 22] = [
+        "EHLO c",
+        "HELO c",
+        "MAIL FROM:<a@else.test>",
+        "MAIL FROM:<>",
+        "RCPT TO:<a@ours.test>",
+        "RCPT TO:<b@else.test>",
+        "DATA",
+        "RSET",
+        "NOOP",
+        "QUIT",
+        "VRFY a",
+        "STARTTLS",
+        "GET /",
+        "\r\n",
+        "\r\n",
+        "\r\n",
+        "\n",
+        "\r",
+        ".",
+        "\r\n.\r\n",
+        "\0",
+        "x",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn is_read_the_same_however_it_is_cut(picks in prop::collection::vec(0..PIECES.len(), 0..60), chunk in 1usize..40) {
+            let terms = Terms { encryption: Encryption::Off, errors: 50, commands: 100, messages: 100, ..terms() };
+            let input: String = std::iter::once("EHLO c\r\n").chain(picks.iter().filter_map(|pick| PIECES.get(*pick).copied())).collect();
+            let whole = run(&terms, &[input.as_bytes()]);
+            let cut = run(&terms, &input.as_bytes().chunks(chunk).collect::<Vec<_>>());
+            prop_assert_eq!(&whole, &cut);
+            for (_, recipients, raw) in &whole.messages {
+                prop_assert!(recipients.iter().all(|recipient| recipient.ends_with("@ours.test")));
+                prop_assert!(!String::from_utf8_lossy(raw).replace("\r\n", "").contains(['\r', '\n', '\0']));
+            }
+            prop_assert!(whole.said.ends_with("\r\n"));
+        }
+    }
 }

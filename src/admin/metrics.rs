@@ -75,10 +75,10 @@ fn describe() {
     describe_gauge!("mailweir_mode", "1 for the mode in force, 0 for the others");
     describe_gauge!("mailweir_start_time_seconds", Unit::Seconds, "When the gateway started, in seconds of the Unix epoch");
     describe_gauge!("mailweir_store_writable", "1 if the store takes what is written to it");
-    describe_gauge!("mailweir_queue_messages", "Messages accepted and not yet delivered");
+    describe_gauge!("mailweir_queue_depth", "Messages accepted and not yet delivered");
     describe_gauge!("mailweir_queue_size_bytes", Unit::Bytes, "Bytes of the messages accepted and not yet delivered");
     describe_gauge!("mailweir_queue_oldest_age_seconds", Unit::Seconds, "Age of the oldest message in the queue; 0 if it is empty");
-    describe_gauge!("mailweir_quarantine_messages", "Messages held, by area");
+    describe_gauge!("mailweir_quarantine_depth", "Messages held, by area");
     describe_gauge!("mailweir_quarantine_size_bytes", Unit::Bytes, "Bytes of the messages held, by area");
     describe_gauge!("mailweir_quarantine_oldest_age_seconds", Unit::Seconds, "Age of the oldest message held, by area; 0 if there is none");
     describe_gauge!("mailweir_next_hop_up", "1 if the next hop took the last connection");
@@ -108,12 +108,12 @@ fn set_piles(piles: &[Pile], now: Timestamp) {
     let count = |place, area| of(place, area).map(|pile| pile.count).sum::<u64>() as f64;
     let bytes = |place, area| of(place, area).map(|pile| pile.bytes).sum::<u64>() as f64;
     let oldest = |place, area| of(place, area).filter_map(|pile| pile.oldest).min().map_or(0.0, |oldest| age(oldest, now));
-    gauge!("mailweir_queue_messages").set(count(Place::Spool, None));
+    gauge!("mailweir_queue_depth").set(count(Place::Spool, None));
     gauge!("mailweir_queue_size_bytes").set(bytes(Place::Spool, None));
     gauge!("mailweir_queue_oldest_age_seconds").set(oldest(Place::Spool, None));
     for area in Area::ALL {
         let name = area.as_str();
-        gauge!("mailweir_quarantine_messages", "area" => name).set(count(Place::Quarantine, Some(area)));
+        gauge!("mailweir_quarantine_depth", "area" => name).set(count(Place::Quarantine, Some(area)));
         gauge!("mailweir_quarantine_size_bytes", "area" => name).set(bytes(Place::Quarantine, Some(area)));
         gauge!("mailweir_quarantine_oldest_age_seconds", "area" => name).set(oldest(Place::Quarantine, Some(area)));
     }
@@ -170,10 +170,10 @@ mod tests {
             "mailweir_stage_duration_seconds_bucket{stage=\"checks\",le=\"0.025\"} 1",
             "mailweir_message_size_bytes_bucket{le=\"4000\"} 0",
             "mailweir_message_size_bytes_bucket{le=\"16000\"} 1",
-            "mailweir_queue_messages 2",
+            "mailweir_queue_depth 2",
             "mailweir_queue_oldest_age_seconds 90",
-            "mailweir_quarantine_messages{area=\"Spam\"} 3",
-            "mailweir_quarantine_messages{area=\"Virus\"} 0",
+            "mailweir_quarantine_depth{area=\"Spam\"} 3",
+            "mailweir_quarantine_depth{area=\"Virus\"} 0",
             "mailweir_next_hop_up{hop=\"gwia:25\",route=\"groupwise\"} 1",
             "mailweir_mode{mode=\"normal\"} 1",
         ] {

@@ -37,7 +37,7 @@ pub struct Settings {
     pub http: Option<SocketAddr>,
     /// A file with one `name:token` a line, for `http`; readable by nobody else.
     pub token_file: Option<PathBuf>,
-    /// `/metrics`, `/healthz` and `/readyz` over HTTP, such as `"127.0.0.1:9025"`; default off.
+    /// `/metrics`, `/healthz` and `/readyz` over HTTP, such as `"127.0.0.1:9125"`; default off.
     pub metrics: Option<SocketAddr>,
 }
 

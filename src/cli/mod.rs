@@ -11,16 +11,19 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub mod audit;
 pub mod check;
+pub mod client;
 pub mod demo;
 pub mod explain;
+pub mod filters;
 pub mod find;
 pub mod later;
+mod offline;
 pub mod quarantine;
 pub mod queue;
 pub mod scan;
 pub mod serve;
 pub mod status;
-mod table;
+pub mod table;
 pub mod watch;
 
 /// What every subcommand knows.
@@ -96,6 +99,8 @@ pub enum Code {
     Done,
     /// No: found nothing, refused, problems found. Exit code 1.
     No,
+    /// `status` says critical. Exit code 2, and no error.
+    Critical,
 }
 
 /// Why a subcommand failed: exit code 2 and one line on stderr (several for a broken configuration).
@@ -138,6 +143,7 @@ pub fn run() -> ExitCode {
     match dispatch(cli.command, &cli.global) {
         Ok(Code::Done) | Err(CliError::Closed) => ExitCode::SUCCESS,
         Ok(Code::No) => ExitCode::from(1),
+        Ok(Code::Critical) => ExitCode::from(2),
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "mailweir: {error}");
             ExitCode::from(2)

@@ -392,7 +392,8 @@ mod tests {
         let held = || Event::Held { recipient: address(ANN), area: Area::Spam };
         let told = |events: Vec<Event>| events.into_iter().map(|event| record(id, event)).collect::<Vec<_>>();
         let in_spool = || vec![keep(id, Place::Spool, waits())];
-        let rows: Vec<(&str, Vec<Record>, Vec<Entry>, bool, Vec<&str>)> = vec![
+        type Row<'a> = (&'a str, Vec<Record>, Vec<Entry>, bool, Vec<&'a str>);
+        let rows: Vec<Row<'_>> = vec![
             ("spooled, not there", told(vec![judged(&[ANN]), spooled(ANN)]), vec![], false, vec!["missing"]),
             ("held, not there", told(vec![judged(&[ANN]), held()]), vec![], false, vec!["missing"]),
             ("one of two is there", told(vec![judged(&[ANN, CARL]), spooled(ANN), spooled(CARL)]), in_spool(), false, vec!["missing"]),

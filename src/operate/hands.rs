@@ -13,13 +13,25 @@ use crate::mail::{Address, MessageId};
 /// Work in progress, boxed so that [`Hands`] can be handed about as one object.
 pub type Task<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
+/// How far a released message has come for one recipient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Went {
+    /// The next hop said 250: only this is "released".
+    Delivered,
+    /// It is in the queue, and will be tried (again).
+    Queued,
+    /// The next hop refused it for good; its sender is notified.
+    Refused,
+}
+
 /// How a release stands for one recipient when the wait is over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleasedTo {
     /// Whom.
     pub address: Address,
-    /// The next hop said 250: only then is it "released".
-    pub delivered: bool,
+    /// How far it has come.
+    pub went: Went,
     /// What the next hop said, or why it still waits in the queue.
     pub detail: String,
 }

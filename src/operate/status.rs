@@ -9,9 +9,6 @@ use crate::mail::{Area, Mode, Place, VersionId};
 pub const QUEUE_WARNING: SignedDuration = SignedDuration::from_mins(30);
 /// And longer than this is critical.
 pub const QUEUE_CRITICAL: SignedDuration = SignedDuration::from_hours(4);
-/// Signatures older than this are a warning.
-pub const SIGNATURES_WARNING: SignedDuration = SignedDuration::from_hours(72);
-
 /// How well it is; the exit code of `mailweir status` is its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -154,7 +151,7 @@ pub fn judge(facts: Facts, now: Timestamp) -> Status {
         say(Verdict::Critical, format!("the store cannot be written: {trouble}"));
     }
     if facts.running {
-        of_engines(&facts, now, &mut say);
+        of_engines(&facts, &mut say);
         for hop in facts.hops.iter().filter(|hop| !hop.up) {
             say(Verdict::Warning, format!("next hop {} ({}) is down{}: {}", hop.hop, hop.route, since(hop.since, now), hop.last));
         }
@@ -167,7 +164,7 @@ pub fn judge(facts: Facts, now: Timestamp) -> Status {
     Status { verdict: reasons.iter().map(|reason| reason.verdict).max().unwrap_or(Verdict::Ok), reasons, facts }
 }
 
-fn of_engines(facts: &Facts, now: Timestamp, say: &mut impl FnMut(Verdict, String)) {
+fn of_engines(facts: &Facts, say: &mut impl FnMut(Verdict, String)) {
     if !facts.antivirus {
         say(Verdict::Warning, "no virus check: mail passes unscanned".into());
         return;
@@ -178,9 +175,6 @@ fn of_engines(facts: &Facts, now: Timestamp, say: &mut impl FnMut(Verdict, Strin
             let verdict = if any_up { Verdict::Warning } else { Verdict::Critical };
             say(verdict, format!("virus engine {} does not work: {}", engine.name, engine.warnings.join("; ")));
         } else {
-            if let Some(made) = engine.signatures.filter(|made| now.duration_since(*made) > SIGNATURES_WARNING) {
-                say(Verdict::Warning, format!("signatures of {} are {} old", engine.name, age(now.duration_since(made))));
-            }
             for warning in &engine.warnings {
                 say(Verdict::Warning, format!("virus engine {}: {warning}", engine.name));
             }
@@ -285,9 +279,9 @@ pub(crate) mod tests {
                 "warning: virus engine a does not work: ",
             ),
             (
-                Facts { engines: vec![Engine { signatures: Some(before(100)), ..engine("a", true) }], ..facts() },
+                Facts { engines: vec![Engine { warnings: vec!["its signatures are old".into()], ..engine("a", true) }], ..facts() },
                 Verdict::Warning,
-                "warning: signatures of a are 4 d 4 h old",
+                "warning: virus engine a: its signatures are old",
             ),
             (
                 Facts { hops: vec![down], ..facts() },

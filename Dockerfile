@@ -5,7 +5,6 @@ COPY Cargo.toml Cargo.lock ./
 COPY src src
 COPY rules rules
 COPY benches benches
-COPY examples examples
 RUN cargo build --release --locked
 
 FROM debian:bookworm-slim

@@ -1,5 +1,5 @@
 # The two commands: `make test` and `make demo`. Each installs what it lacks first.
-.PHONY: test demo setup fmt clippy unit bench chaos deb check-files
+.PHONY: test demo setup fmt clippy unit bench corpus deb check-files
 
 CARGO ?= cargo
 
@@ -25,10 +25,12 @@ demo: setup
 	$(CARGO) run --locked --quiet -- demo $(if $(KEEP),--keep)
 
 bench: setup
-	$(CARGO) build --locked --release
-	@sh scripts/setup.sh bench
-	$(CARGO) run --locked --release --quiet --example load -- $(BENCH)
+	$(CARGO) bench --locked --bench load -- $(BENCH)
 
 deb: setup
 	$(CARGO) build --locked --release
 	sh scripts/deb.sh
+
+# All messages of the mail corpus instead of the 2,000 of `make test`.
+corpus: setup
+	MAILWEIR_CORPUS_MESSAGES=all $(CARGO) test --locked --test corpus -- --nocapture

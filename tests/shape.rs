@@ -52,8 +52,22 @@ const HOMES: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that are used everywhere.
-const EVERYWHERE: &[&str] =
-    &["arc_swap", "bytes", "futures_util", "jiff", "memchr", "metrics", "rustix", "serde", "serde_json", "sha2", "thiserror", "tokio", "tokio_util", "tracing"];
+const EVERYWHERE: &[&str] = &[
+    "arc_swap",
+    "bytes",
+    "futures_util",
+    "jiff",
+    "memchr",
+    "metrics",
+    "rustix",
+    "serde",
+    "serde_json",
+    "sha2",
+    "thiserror",
+    "tokio",
+    "tokio_util",
+    "tracing",
+];
 
 /// Lines, tests apart, from which a file has two subjects.
 const LONGEST: usize = 450;
@@ -147,7 +161,8 @@ fn every_crate_has_one_home() {
                 continue;
             }
             *used.entry(name.to_owned()).or_default() += 1;
-            let at_home = EVERYWHERE.contains(&name) || homes.get(name).is_some_and(|homes| homes.iter().any(|home| path.starts_with(home)));
+            let at_home =
+                EVERYWHERE.contains(&name) || homes.get(name).is_some_and(|homes| homes.iter().any(|home| path.starts_with(home)));
             if !at_home && !is_test(path) {
                 wrong.push(format!("src/{path} uses {name}, whose home is {:?}", homes.get(name)));
             }
@@ -211,8 +226,11 @@ fn the_map_is_the_house() {
     let map = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
     let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
     let dependencies = manifest.split("[dependencies]\n").nth(1).unwrap().split("\n\n").next().unwrap();
-    let unexplained: Vec<&str> =
-        dependencies.lines().map(|line| line.split([' ', '.', '=']).next().unwrap()).filter(|name| !map.contains(&format!("`{name}`"))).collect();
+    let unexplained: Vec<&str> = dependencies
+        .lines()
+        .map(|line| line.split([' ', '.', '=']).next().unwrap())
+        .filter(|name| !map.contains(&format!("`{name}`")))
+        .collect();
     assert!(unexplained.is_empty(), "ARCHITECTURE.md does not say why these are there: {unexplained:?}");
     for module in FLOORS.iter().flat_map(|floor| floor.iter()) {
         let built = root.join("src").join(module).exists();

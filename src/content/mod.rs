@@ -1,1 +1,53 @@
-//! What is in a message: one work list over `mime` readings and `unpack` containers, with limits. Pure.
+//! What is in a message: one work list over `mime` readings and `unpack` containers, with limits. Pure: bytes in, parts and findings out.
+//!
+//! ```text
+//!  raw ─► work list ─► mime/header   fields, where the body starts            mime/entity   what the fields say
+//!            ▲         mime/boundary  the body cut at boundaries               mime/transfer  base64, quoted-printable
+//!            │         leaf ─► sniff  true type    text  shown text, links     Part, once by SHA-256
+//!            └──────── mime::READINGS  more in the same bytes     unpack::CONTAINERS  members
+//! ```
+//!
+//! Where the bytes can be read in several ways, the most regular reading makes parts of kind `Message`, `Multipart` and `Leaf`; the others
+//! are read after it and give parts of kind `Reading`, for content that has not been seen yet. What is found inside decoded bytes goes back
+//! onto the list, so nothing recurses.
+//!
+//! Findings have the check `decompose`. `mime.*` and `doc.macros` are notes. `mime.limit.*`, `archive.limit.*` (limit), `archive.malformed`
+//! (malformed), `archive.unknown` and `mime.partial` (unknown container) mean *could not tell*. `archive.encrypted` and `doc.encrypted` are
+//! of class encrypted.
+
+mod find;
+mod limits;
+mod mime;
+mod sniff;
+mod structure;
+mod text;
+mod unpack;
+mod work;
+
+use bytes::Bytes;
+
+pub use limits::Limits;
+
+use crate::mail::Message;
+
+/// The check that findings of decomposition name.
+pub const CHECK: &str = "decompose";
+
+/// Takes `raw` apart. Never fails and never panics: what cannot be read becomes a finding. Bounded in memory and time by `limits`; parts
+/// that stand verbatim in `raw` are slices of it.
+///
+/// The first part is the message itself (kind `Message`, its `data` empty), the next one its body: a leaf, or a multipart and then what
+/// it holds, in the order of the message. Messages and multiparts have empty `data` and a `sha256` of zeros, since what they hold follows
+/// as parts of its own; only a nested message that stands encoded in `raw` has its decoded bytes there.
+pub fn decompose(raw: Bytes, limits: &Limits) -> Message {
+    work::Work::new(raw, limits).run()
+}
+
+/// The readings and containers there are: name, and what it reads or opens in plain words.
+pub fn methods() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let readings = mime::READINGS.iter().map(|reading| (reading.name, reading.reads));
+    readings.chain(unpack::CONTAINERS.iter().map(|container| (container.name, container.opens)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,154 @@
 //! Sockets out: the courier, its connections, and what each kind of next hop wants.
+//!
+//! ```text
+//!  Courier::deliver   groups recipients, finds hops (route, MX), tries them in order        courier
+//!     └ Hop           slots, pace, idle connections, up or down                             hop, pool, pace, profile
+//!         └ Connection   connect, greeting, EHLO, STARTTLS; replies and bytes with deadlines    connection
+//!             └ transaction   MAIL, RCPT, DATA, final dot: an outcome for each recipient          transaction
+//! ```
+//!
+//! The SMTP client is our own, on tokio, and does not use mail-send: its reader drops what arrives behind the first of
+//! several replies (so no pipelining, and text injected before STARTTLS passes unseen) and has no limit; its DATA writer is
+//! not byte-exact; its deadlines are per call and not per phase; and it would bring a second set of TLS settings.
+
+mod capabilities;
+mod clock;
+mod connection;
+mod courier;
+mod hop;
+mod pace;
+mod pool;
+pub mod profile;
+mod screen;
+mod transaction;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::mail::units::Period;
+use crate::mail::{Address, Body, ReversePath, Route};
+
+pub use courier::Courier;
+pub use hop::HopStatus;
+
+/// Settings of delivery (`[deliver]`); connections, pacing and retries are settings of each route.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Encryption towards next hops: `"opportunistic"` (default), `"required"` or `"off"`.
+    pub tls: TlsUse,
+    /// Certificates of the authorities trusted with `tls = "required"`, PEM. Default: those of the system.
+    pub ca_file: Option<PathBuf>,
+    /// Name servers, as addresses with port. Default: those of `/etc/resolv.conf`.
+    pub nameservers: Vec<SocketAddr>,
+    /// While the sender waits: all of finding, connecting and greeting, over all hops tried. Default 20 s.
+    pub connect_time: Period,
+    /// While the sender waits: MAIL to the answer to DATA. Default 20 s.
+    pub envelope_time: Period,
+    /// While the sender waits: final dot to its reply. Exchange may delay it by 30 s. Default 120 s.
+    pub final_time: Period,
+    /// From the spool: connecting and greeting, for each hop. Default 1 m.
+    pub spool_connect_time: Period,
+    /// From the spool: MAIL to the answer to DATA. Default 5 m (RFC 5321 section 4.5.3.2).
+    pub spool_envelope_time: Period,
+    /// From the spool: final dot to its reply. Default 10 m (RFC 5321 section 4.5.3.2.6).
+    pub spool_final_time: Period,
+    /// For how long a hop that could not be reached is tried after all others. Default 30 s.
+    pub down_time: Period,
+    /// Connections in use at once to hosts found by MX, all domains together. Default 200. Hops named in routes do not count:
+    /// each has its own limit there, so that slow strangers never hold up one's own mail servers.
+    pub mx_connections: usize,
+    /// Messages over one connection before it is closed. Default 100.
+    pub messages_per_connection: usize,
+    /// Recipients in one transaction; more are sent in several. Default 100, which every server must take (RFC 5321 section 4.5.3.1.8).
+    pub recipients_per_transaction: usize,
+    /// The port of hosts found by MX. Default 25.
+    pub mx_port: u16,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let seconds = |n| Period(Duration::from_secs(n));
+        Self {
+            tls: TlsUse::Opportunistic,
+            ca_file: None,
+            nameservers: Vec::new(),
+            connect_time: seconds(20),
+            envelope_time: seconds(20),
+            final_time: seconds(120),
+            spool_connect_time: seconds(60),
+            spool_envelope_time: seconds(300),
+            spool_final_time: seconds(600),
+            down_time: seconds(30),
+            mx_connections: 200,
+            messages_per_connection: 100,
+            recipients_per_transaction: 100,
+            mx_port: 25,
+        }
+    }
+}
+
+/// Encryption towards next hops (STARTTLS, RFC 3207).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TlsUse {
+    /// Where it is offered, with any certificate; in plain text where it is not, or where the handshake fails.
+    #[default]
+    Opportunistic,
+    /// Always, with a certificate valid for the hop's name; else the mail waits.
+    Required,
+    /// Never.
+    Off,
+}
+
+/// One message for recipients of one route.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Where to.
+    pub route: Arc<Route>,
+    /// MAIL FROM.
+    pub sender: ReversePath,
+    /// RCPT TO; outcomes come in this order.
+    pub recipients: Vec<Address>,
+    /// BODY parameter.
+    pub body: Body,
+    /// The sender asked for SMTPUTF8 (RFC 6531).
+    pub smtputf8: bool,
+    /// The message, trace fields first, dots not doubled; written to the socket without being copied.
+    pub data: Vec<Bytes>,
+    /// How long to wait for slow hops.
+    pub patience: Patience,
+}
+
+/// Who waits for the delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// The sender, in its session: seconds, then the spool takes over.
+    Session,
+    /// Nobody: minutes.
+    Spool,
+}
+
+/// Tells the metrics recorder what the courier counts.
+pub fn describe() {
+    use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+    describe_counter!(
+        "mailweir_next_hop_replies_total",
+        "Outcomes for recipients by route and class of the next hop's reply: 2xx, 4xx, 5xx, none"
+    );
+    describe_histogram!(
+        "mailweir_delivery_seconds",
+        Unit::Seconds,
+        "Time of one delivery attempt by route, waiting for a connection included"
+    );
+    describe_gauge!("mailweir_next_hop_connections", "Connections to next hops by route, idle ones included");
+    describe_gauge!("mailweir_next_hop_up", "1 where the next hop took its last connection, 0 where it did not; hops named in routes only");
+}

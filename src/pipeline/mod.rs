@@ -1,14 +1,37 @@
 //! The way of a message, one screen each: accept, dispatch, release.
+//!
+//! ```text
+//! accept    decompose ─► inspect ─► decide ─► settle: cut through | keep (spool, quarantine) | refuse ─► reply
+//! dispatch  spool ─► hand over ─► conclude: delivered, tried again later, or bounced
+//! release   quarantine ─► virus scan ─► spool ─► dispatch
+//! ```
 
+mod accept;
+mod bounce;
+mod dispatch;
+mod hand_over;
+mod release;
+mod schedule;
+mod settle;
+
+pub use release::{ReleaseError, Released};
+
+use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use tokio::sync::{Mutex, Semaphore};
 
-use crate::mail::{Envelope, MessageId, Origin, Routes};
+use crate::content;
+use crate::deliver::Courier;
+use crate::inspect::Inspector;
+use crate::mail::{Envelope, MessageId, Mode, Origin, Routes, VersionId};
+use crate::policy;
 use crate::smtp::Reply;
+use crate::store::Store;
 
 /// A whole message as the gateway received it.
 #[derive(Debug, Clone)]
@@ -30,8 +53,78 @@ pub struct Incoming {
 /// What the gateway hands whole messages to.
 pub trait Accept: Send + Sync + 'static {
     /// Judges and settles the message; the reply is for the sender, whose session waits for it.
+    /// Must be awaited to its end: half-way, the next hop may have the message already.
     fn accept(&self, incoming: Incoming) -> impl Future<Output = Reply> + Send;
 
     /// The routes in force, for RCPT.
     fn routes(&self) -> Arc<Routes>;
+}
+
+/// What a pipeline is built of; setup fills it in.
+pub struct Parts {
+    /// Our name, in trace fields and notifications.
+    pub hostname: Arc<str>,
+    /// How strictly findings are acted on.
+    pub mode: Mode,
+    /// The version in force, written into every record.
+    pub version: VersionId,
+    /// Where mail goes.
+    pub routes: Arc<Routes>,
+    /// How far messages are taken apart.
+    pub limits: content::Limits,
+    /// What findings lead to.
+    pub policy: policy::Settings,
+    /// The checks.
+    pub inspector: Inspector,
+    /// The way to the next hops.
+    pub courier: Courier,
+    /// What we own.
+    pub store: Arc<Store>,
+}
+
+/// The way of a message, with all that stands beside it.
+pub struct Pipeline {
+    parts: Parts,
+    schedule: schedule::Schedule,
+    /// Held while a spool entry is read, changed and written back, so that no two tasks change one at once.
+    spool_change: Mutex<()>,
+    /// Entries that somebody is releasing or deleting at this moment.
+    turns: std::sync::Mutex<HashSet<MessageId>>,
+    /// Decomposition is work for a core: at most one a core at once.
+    cores: Arc<Semaphore>,
+    /// Since when no message could be scanned by all engines.
+    unscanned_since: std::sync::Mutex<Option<std::time::Instant>>,
+}
+
+impl Pipeline {
+    /// A pipeline that accepts and releases; [`Pipeline::dispatch`] must run beside it for the spool to be emptied.
+    pub fn new(parts: Parts) -> Self {
+        describe();
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            parts,
+            schedule: schedule::Schedule::default(),
+            spool_change: Mutex::new(()),
+            turns: std::sync::Mutex::default(),
+            cores: Arc::new(Semaphore::new(cores)),
+            unscanned_since: std::sync::Mutex::new(None),
+        }
+    }
+
+    /// What it is built of.
+    pub fn parts(&self) -> &Parts {
+        &self.parts
+    }
+}
+
+/// Declares the metrics of the way of a message.
+fn describe() {
+    use metrics::{Unit, describe_counter, describe_histogram};
+    describe_counter!("mailweir_messages_total", "Messages judged, by direction and by what became of them");
+    describe_counter!("mailweir_findings_total", "Findings, by check and class");
+    describe_histogram!("mailweir_message_size_bytes", Unit::Bytes, "Size of received messages, by direction");
+    describe_histogram!("mailweir_stage_duration_seconds", Unit::Seconds, "Time a message spends in each stage of its way");
+    describe_counter!("mailweir_possible_duplicates_total", "Deliveries whose reply never came: spooled again, so perhaps delivered twice");
+    describe_counter!("mailweir_bounces_total", "Recipients given up, by whether a notification was sent");
+    describe_counter!("mailweir_releases_total", "Releases from the quarantine, by result");
 }

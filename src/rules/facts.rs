@@ -273,7 +273,8 @@ impl Source for Observed<'_> {
             Plain::NameShowsOtherAddress => addresses::name_shows_other(self.first("from")),
             Plain::FromIsTo => addresses::address(self.first("from")).is_some_and(|from| addresses::all(self.first("to")).contains(&from)),
             Plain::SubjectNamesRecipient => {
-                self.context.envelope.recipients.first().is_some_and(|recipient| addresses::named_in(&recipient.address.key(), subject))
+                let recipients = self.context.envelope.recipients.iter().take(3).map(|recipient| recipient.address.key());
+                recipients.chain(addresses::all(self.first("to")).into_iter().take(3)).any(|address| addresses::named_in(&address, subject))
             }
             Plain::SubjectCaps => self.measures.subject_caps(),
             Plain::HtmlOnly => self.measures.html_only(),

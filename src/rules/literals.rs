@@ -3,7 +3,9 @@
 use regex_syntax::hir::{Class, Hir, HirKind};
 
 /// The most literals a pattern may be looked for by.
-const MOST: usize = 48;
+const MOST: usize = 160;
+/// The most literals that neighbours may be joined to.
+const JOINED: usize = 64;
 /// Literals are cut to this length: more makes the automaton bigger, not the candidates fewer.
 const LONGEST: usize = 20;
 /// The shortest literal a pattern over long fields may be looked for by.
@@ -24,7 +26,7 @@ pub fn required(hir: &Hir) -> Option<Vec<Vec<u8>>> {
 /// How rare the most common literal of a set is, in bits: higher is rarer.
 pub fn rarity(set: &[Vec<u8>]) -> f32 {
     let commonest = set.iter().map(|literal| bits(literal)).fold(f32::INFINITY, f32::min);
-    commonest - (set.len().max(1) as f32).log2()
+    commonest - 1.5 * (set.len().max(1) as f32).log2()
 }
 
 /// What is known of a piece of pattern.
@@ -96,7 +98,7 @@ fn concat(subs: &[Hir]) -> Read {
 }
 
 fn product(left: &[Vec<u8>], right: &[Vec<u8>]) -> Option<Vec<Vec<u8>>> {
-    if left.len() * right.len() > MOST {
+    if left.len() * right.len() > JOINED {
         return None;
     }
     let joined: Vec<Vec<u8>> = left.iter().flat_map(|a| right.iter().map(move |b| [a.as_slice(), b.as_slice()].concat())).collect();
@@ -116,14 +118,14 @@ fn members(class: &Class) -> Option<Vec<Vec<u8>>> {
     match class {
         Class::Bytes(class) => {
             let count: usize = class.ranges().iter().map(|r| usize::from(r.end() - r.start()) + 1).sum();
-            if count > 8 {
+            if count > 12 {
                 return None;
             }
             set.extend(class.ranges().iter().flat_map(|r| r.start()..=r.end()).map(|b| vec![b.to_ascii_lowercase()]));
         }
         Class::Unicode(class) => {
             let count: usize = class.ranges().iter().map(|r| r.len()).sum();
-            if count > 8 {
+            if count > 12 {
                 return None;
             }
             let chars = class.ranges().iter().flat_map(|r| r.start()..=r.end());
@@ -132,7 +134,7 @@ fn members(class: &Class) -> Option<Vec<Vec<u8>>> {
     }
     set.sort();
     set.dedup();
-    (set.len() <= 4).then_some(set)
+    (set.len() <= 6).then_some(set)
 }
 
 /// The best of several sets, those with an empty string left out.
@@ -210,7 +212,8 @@ mod tests {
             (r"(?:abc){2}", Some(&["abcabc"])),
             (r"\d{4}", None),
             (r"\d{4}|word", None),
-            (r"(?:one|two)\d+(?:three|quizzical)", Some(&["one", "two"])),
+            (r"(?:one|two)\d+(?:three|quizzical)", Some(&["quizzical", "three"])),
+            (r"(?:&#1[01]\d;){2}x", Some(&["&#10", "&#11"])),
             (r"[a-z]+@[a-z]+", Some(&["@"])),
             (r"(?:foo)?bar", Some(&["bar", "foobar"])),
             (r"(?:foo)*bar", Some(&["bar"])),

@@ -4,6 +4,12 @@
 pub(super) const FILES: &[(&str, &str)] = &[
     ("rules/detect/content.toml", include_str!("../../rules/detect/content.toml")),
     ("rules/detect/gtube.toml", include_str!("../../rules/detect/gtube.toml")),
+    ("rules/detect/headers.toml", include_str!("../../rules/detect/headers.toml")),
+    ("rules/detect/impersonation.toml", include_str!("../../rules/detect/impersonation.toml")),
+    ("rules/detect/links.toml", include_str!("../../rules/detect/links.toml")),
+    ("rules/detect/mime.toml", include_str!("../../rules/detect/mime.toml")),
+    ("rules/detect/phrases.toml", include_str!("../../rules/detect/phrases.toml")),
+    ("rules/detect/subjects.toml", include_str!("../../rules/detect/subjects.toml")),
 ];
 
 #[cfg(test)]

@@ -13,6 +13,16 @@ use crate::policy;
 /// A small useful configuration: what hints quote, and what `mailweir check` is tried on.
 pub const EXAMPLE: &str = include_str!("example.toml");
 
+/// Settings without a default that the small useful one does not have.
+const MORE_EXAMPLES: &str = r#"
+[[route]]
+recipients = "groupwise-users.txt"
+connections = 10
+rate = 3.0
+[rules]
+directories = ["rules"]
+"#;
+
 /// `[rules]`: rules beside those that come with the program.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -71,8 +81,10 @@ impl Config {
 /// For each setting a value that could be written: the default, or what [`EXAMPLE`] has.
 pub fn examples() -> Value {
     let mut defaults = Config { routes: vec![RouteSettings::default()], ..Config::default() }.tree();
-    if let Ok(example) = toml::from_str::<Value>(EXAMPLE) {
-        overlay(&mut defaults, example);
+    for text in [MORE_EXAMPLES, EXAMPLE] {
+        if let Ok(example) = toml::from_str::<Value>(text) {
+            overlay(&mut defaults, example);
+        }
     }
     defaults
 }

@@ -72,13 +72,12 @@ pub fn find(named: Option<&Path>) -> Result<PathBuf, String> {
 /// Loads a file. Touches no socket and changes nothing; reads the files that the configuration names.
 pub fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
     let (name, text) = read_text(path)?;
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    load_text(&text, &name, dir)
+    load_text(&text, &name, path.parent().unwrap_or(Path::new("")))
 }
 
 /// Loads a text; `name` stands for the file in messages, and relative paths begin at the current directory.
 pub fn load_str(text: &str, name: &str) -> Result<Loaded, Vec<Problem>> {
-    load_text(text, name, Path::new("."))
+    load_text(text, name, Path::new(""))
 }
 
 /// The settings alone, without reading any file that they name: for clients of a running gateway, which may not be allowed to.

@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod effective;
+pub mod examine;
 pub mod load;
 pub mod log;
 pub mod problem;

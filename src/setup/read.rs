@@ -63,9 +63,16 @@ pub fn read<T: DeserializeOwned>(source: &Source<'_>, examples: &Value) -> Read<
         let span = error.span().unwrap_or(0..0);
         let path = tree::locate(table.get_ref(), &span).unwrap_or_default();
         let said = words::value(error.message(), &path, examples);
-        problems.push(source.place(said.problem, &span));
+        let known = said.kind == Kind::Missing && said.meant.as_ref().is_some_and(|meant| removed.contains(&meant.to_string()));
+        if !known {
+            problems.push(source.place(said.problem, &span));
+        }
+        removed.extend(said.meant.iter().map(Path::to_string));
+        if said.kind == Kind::Missing && fill(table.get_mut(), said.meant.as_ref(), examples) {
+            continue;
+        }
         incomplete |= said.kind == Kind::Missing;
-        removed.extend(said.meant.iter().chain([&path]).map(Path::to_string));
+        removed.push(path.to_string());
         if !tree::remove(table.get_mut(), &path) {
             break;
         }
@@ -80,6 +87,13 @@ pub fn read<T: DeserializeOwned>(source: &Source<'_>, examples: &Value) -> Read<
     keep_first_of_broken_lines(&mut problems, &repaired.broken_lines);
     problems.sort_by_key(|problem| (problem.line, problem.column));
     Read { value, places, problems, broken_lines: repaired.broken_lines, removed, incomplete }
+}
+
+/// Puts an example in the place of a missing setting, so that the rest of its table can be judged; whether that was possible.
+fn fill(table: &mut DeTable<'_>, missing: Option<&Path>, examples: &Value) -> bool {
+    let Some((path, Some(example))) = missing.map(|path| (path, path.example(examples))) else { return false };
+    let parent = Path(path.0.get(..path.0.len().saturating_sub(1)).unwrap_or_default().to_vec());
+    tree::insert(table, &parent, path.name(), example)
 }
 
 /// Notes and takes out tables written as lists of tables and the other way round: serde would speak of sequences and maps.
@@ -153,12 +167,14 @@ mod tests {
     #[derive(Debug, Default, Deserialize, serde::Serialize)]
     #[serde(deny_unknown_fields)]
     struct Route {
+        name: String,
         domains: Vec<String>,
     }
 
     fn problems(text: &str) -> Vec<String> {
         let examples =
-            toml::from_str("name='a'\n[limits]\nmessage_size='50MB'\nrecipients=1000\ncolor='blue'\n[[route]]\ndomains=['b']").unwrap();
+            toml::from_str("name='a'\n[limits]\nmessage_size='50MB'\nrecipients=1000\ncolor='blue'\n[[route]]\nname='r'\ndomains=['b']")
+                .unwrap();
         let read: Read<Sample> = read(&Source { name: "f", text }, &examples);
         read.problems.iter().map(Problem::to_string).collect()
     }
@@ -168,7 +184,7 @@ mod tests {
         let rows = [
             (
                 "nam = 'x'",
-                "f:1:1: error: unknown setting `nam` in the top of the file; did you mean `name`?\n    write: name = \"a\" (settings here are: name, limits, route)",
+                "f:1:1: error: unknown setting `nam` at the top of the file; did you mean `name`?\n    write: name = \"a\" (settings here are: name, limits, route)",
             ),
             (
                 "[limits]\nrecipients = '7'",
@@ -192,16 +208,16 @@ mod tests {
             ),
             (
                 "[limit]\nx = 1",
-                "f:1:2: error: unknown setting `limit` in the top of the file; did you mean `limits`?\n    write: [limits] (settings here are: name, limits, route)",
+                "f:1:2: error: unknown setting `limit` at the top of the file; did you mean `limits`?\n    write: [limits] (settings here are: name, limits, route)",
             ),
             (
                 "message_size = '1MB'",
-                "f:1:1: error: unknown setting `message_size` in the top of the file; `message_size` belongs in [limits]\n    do: move it below [limits] (settings here are: name, limits, route)",
+                "f:1:1: error: unknown setting `message_size` at the top of the file; it belongs in [limits]\n    do: move it below [limits]",
             ),
-            ("[[route]]", "f:1:1: error: `domains` is missing in [[route]]\n    write: domains = [\"b\"]"),
+            ("[[route]]\nname = 'r'", "f:1:1: error: `domains` is missing in [[route]]\n    write: domains = [\"b\"]"),
             (
-                "[[route]]\ndomains = ['a', 3]",
-                "f:2:17: error: `domains` is the number 3; it must be a text in quotes\n    write: domains = \"b\"",
+                "[[route]]\ndomains = ['a', 3]\nname = 'r'",
+                "f:2:17: error: element 2 of `domains` is the number 3; it must be a text in quotes\n    write: \"b\"",
             ),
             ("[route]\ndomains = ['a']", "f:1:1: error: there can be several `route`, so it takes two brackets\n    write: [[route]]"),
             ("[[limits]]\nrecipients = 3", "f:1:1: error: there is only one `limits`, not a list of them\n    write: [limits]"),
@@ -218,20 +234,20 @@ mod tests {
 
     #[test]
     fn nothing_wrong() {
-        assert_eq!(problems("name = 'x'\nlimits.recipients = 3\n[[route]]\ndomains = []"), [""; 0]);
+        assert_eq!(problems("name = 'x'\nlimits.recipients = 3\n[[route]]\nname = 'r'\ndomains = []"), [""; 0]);
         assert_eq!(problems(""), [""; 0]);
     }
 
     #[test]
     fn many_mistakes_in_one_text() {
-        let text = "nam = 'x'\nname = y\n[limits]\nrecipients = 'x'\nmessage_size = 'y'\ncolour = 'blue'\n[[route]]\ndomain = ['a']\n[[route]]\ndomains = [1, 'a', 2]\n";
+        let text = "nam = 'x'\nname = y\n[limits]\nrecipients = 'x'\nmessage_size = 'y'\ncolour = 'blue'\n[[route]]\ndomain = ['a']\n[[route]]\nname = 'r'\ndomains = [1, 'a', 2]\n";
         let lines: Vec<String> = problems(text).iter().map(|problem| problem.split(' ').next().unwrap().to_owned()).collect();
-        assert_eq!(lines, ["f:1:1:", "f:2:8:", "f:4:14:", "f:5:16:", "f:6:1:", "f:7:1:", "f:8:1:", "f:10:12:", "f:10:20:"]);
+        assert_eq!(lines, ["f:1:1:", "f:2:8:", "f:4:14:", "f:5:16:", "f:6:1:", "f:7:1:", "f:8:1:", "f:11:12:", "f:11:20:"]);
     }
 
     #[test]
     fn an_unclosed_list_is_one_mistake() {
-        let text = "name = 'x'\n[[route]]\ndomains = ['a', 'b'\n\n[limits]\nrecipients = 3\n";
+        let text = "name = 'x'\n[[route]]\ndomains = ['a', 'b'\nname = 'r'\n[limits]\nrecipients = 3\n";
         assert_eq!(problems(text), ["f:3:11: error: the list that begins here is not closed\n    write: ] after its last element"]);
     }
 

@@ -26,14 +26,14 @@ impl Path {
         self.0.iter().rev().find_map(|step| if let Step::Key(key) = step { Some(key.as_str()) } else { None }).unwrap_or_default()
     }
 
-    /// The table that the setting stands in, as the file writes it: `[limits]`, `[[route]]`, or words for the top.
-    pub fn table(&self) -> String {
+    /// Where the setting stands, in words: `in [limits]`, `in [[route]]`, `at the top of the file`.
+    pub fn within(&self) -> String {
         let parent = self.0.iter().rposition(|step| matches!(step, Step::Key(_))).map_or(&[][..], |at| &self.0[..at]);
         let keys: Vec<&str> = parent.iter().filter_map(|step| if let Step::Key(key) = step { Some(key.as_str()) } else { None }).collect();
         match (keys.is_empty(), parent.last()) {
-            (true, _) => "the top of the file".to_owned(),
-            (false, Some(Step::Index(_))) => format!("[[{}]]", keys.join(".")),
-            (false, _) => format!("[{}]", keys.join(".")),
+            (true, _) => "at the top of the file".to_owned(),
+            (false, Some(Step::Index(_))) => format!("in [[{}]]", keys.join(".")),
+            (false, _) => format!("in [{}]", keys.join(".")),
         }
     }
 
@@ -73,13 +73,18 @@ pub struct Place {
 pub fn places(table: &DeTable<'_>) -> BTreeMap<String, Place> {
     let mut found = BTreeMap::new();
     walk(table, &mut Path::default(), &mut |path, key, value| {
-        found.insert(path.to_string(), Place { key, value: value.span() });
+        if key != NOWHERE {
+            found.insert(path.to_string(), Place { key, value: value.span() });
+        }
     });
     found
 }
 
+/// What is called for each value: its way, where its key stands, and the value.
+type Visitor<'v, 't, 'i> = dyn FnMut(&Path, Range<usize>, &'t Spanned<DeValue<'i>>) + 'v;
+
 /// Visits all values below a table, parents first.
-pub fn walk<'t, 'i>(table: &'t DeTable<'i>, path: &mut Path, visit: &mut dyn FnMut(&Path, Range<usize>, &'t Spanned<DeValue<'i>>)) {
+pub fn walk<'t, 'i>(table: &'t DeTable<'i>, path: &mut Path, visit: &mut Visitor<'_, 't, 'i>) {
     for (key, value) in table {
         path.0.push(Step::Key(key.get_ref().to_string()));
         walk_value(key.span(), value, path, visit);
@@ -87,12 +92,7 @@ pub fn walk<'t, 'i>(table: &'t DeTable<'i>, path: &mut Path, visit: &mut dyn FnM
     }
 }
 
-fn walk_value<'t, 'i>(
-    key: Range<usize>,
-    value: &'t Spanned<DeValue<'i>>,
-    path: &mut Path,
-    visit: &mut dyn FnMut(&Path, Range<usize>, &'t Spanned<DeValue<'i>>),
-) {
+fn walk_value<'t, 'i>(key: Range<usize>, value: &'t Spanned<DeValue<'i>>, path: &mut Path, visit: &mut Visitor<'_, 't, 'i>) {
     visit(path, key, value);
     match value.get_ref() {
         DeValue::Table(table) => walk(table, path, visit),
@@ -122,6 +122,41 @@ pub fn locate(table: &DeTable<'_>, span: &Range<usize>) -> Option<Path> {
         }
     });
     exact.or(around.map(|(_, path)| path))
+}
+
+/// The place of a value that is not in the text.
+const NOWHERE: Range<usize> = usize::MAX..usize::MAX;
+
+/// Puts a value into the table at `path`, without a place in the text; whether that was possible.
+pub fn insert(table: &mut DeTable<'_>, path: &Path, key: &str, value: &toml::Value) -> bool {
+    let mut at: Option<&mut DeTable<'_>> = Some(table);
+    let mut steps = path.0.iter().peekable();
+    while let Some(Step::Key(name)) = steps.next() {
+        let Some(value) = at.take().and_then(|table| table.get_mut(name.as_str())) else { return false };
+        let mut value = value;
+        while let Some(Step::Index(i)) = steps.peek() {
+            let DeValue::Array(array) = value.get_mut() else { return false };
+            let Some(element) = array.get_mut(*i) else { return false };
+            value = element;
+            steps.next();
+        }
+        let DeValue::Table(inner) = value.get_mut() else { return false };
+        at = Some(inner);
+    }
+    let (Some(table), Some(value)) = (at, parsed(value)) else { return false };
+    table.insert(Spanned::new(NOWHERE, key.to_owned().into()), value);
+    true
+}
+
+/// A value as if it had been read; of numbers and tables, none.
+fn parsed(value: &toml::Value) -> Option<Spanned<DeValue<'static>>> {
+    let value = match value {
+        toml::Value::String(text) => DeValue::String(text.clone().into()),
+        toml::Value::Boolean(value) => DeValue::Boolean(*value),
+        toml::Value::Array(list) => DeValue::Array(list.iter().map(parsed).collect::<Option<_>>()?),
+        _ => return None,
+    };
+    Some(Spanned::new(NOWHERE, value))
 }
 
 /// Takes a value out of the tree; whether it was there.
@@ -170,14 +205,20 @@ mod tests {
 
     #[test]
     fn located_and_removed() {
-        let rows =
-            [("2]", 1, "t.b[1]", "[t]"), ("b =", 1, "t.b", "[t]"), ("'y'", 3, "r[1].c", "[[r]]"), ("a", 1, "a", "the top of the file")];
-        for (needle, length, want, table_name) in rows {
+        let rows = [
+            ("2]", 1, "t.b[1]", "in [t]"),
+            ("b =", 1, "t.b", "in [t]"),
+            ("'y'", 3, "r[1].c", "in [[r]]"),
+            ("a", 1, "a", "at the top of the file"),
+        ];
+        for (needle, length, want, within) in rows {
             let (mut table, _) = DeTable::parse_recoverable(TEXT);
             let start = TEXT.find(needle).unwrap();
             let path = locate(table.get_ref(), &(start..start + length)).unwrap();
             assert_eq!(path.to_string(), want);
-            assert_eq!(path.table(), table_name);
+            assert_eq!(path.within(), within);
+            let (here, parent) = path.0.split_last().map(|(last, parent)| (last.clone(), Path(parent.to_vec()))).unwrap();
+            assert_eq!(insert(table.get_mut(), &parent, "new", &toml::Value::Boolean(true)), matches!(here, Step::Key(_)), "{want}");
             assert!(remove(table.get_mut(), &path));
             assert!(!places(table.get_ref()).contains_key(want), "{want}");
         }

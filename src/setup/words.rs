@@ -71,7 +71,7 @@ pub struct Said {
     pub kind: Kind,
     /// The words.
     pub problem: Problem,
-    /// The setting that was meant, where another one was misspelt.
+    /// The setting that was meant, where another one was misspelt, or that is missing.
     pub meant: Option<Path>,
 }
 
@@ -84,15 +84,21 @@ pub fn value(message: &str, path: &Path, examples: &Value) -> Said {
     if let Some(missing) = message.strip_prefix("missing field").and_then(|rest| ticked(rest).first().map(|name| (*name).to_owned())) {
         let mut inner = path.clone();
         inner.0.push(super::tree::Step::Key(missing.clone()));
-        let problem = Problem::error(format!("`{missing}` is missing in {}", inner.table()), assignment(&missing, inner.example(examples)));
-        return Said { kind: Kind::Missing, problem, meant: None };
+        let problem = Problem::error(format!("`{missing}` is missing {}", inner.within()), assignment(&missing, inner.example(examples)));
+        return Said { kind: Kind::Missing, problem, meant: Some(inner) };
     }
     let problem = if let Some(rest) = message.strip_prefix("unknown variant") {
         variant(name, &ticked(rest))
     } else if let Some(rest) = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: ")) {
         let (got, expected) = rest.rsplit_once(", expected ").unwrap_or((rest, "another value"));
-        let what = format!("`{name}` is {}; it must be {}", got_in_words(got), expected_in_words(expected));
-        Problem::error(what, assignment(name, path.example(examples)))
+        let (subject, hint) = match path.0.last() {
+            Some(super::tree::Step::Index(at)) => {
+                let example = path.example(examples).map_or("…".to_owned(), Value::to_string);
+                (format!("element {} of `{name}`", at + 1), example)
+            }
+            _ => (format!("`{name}`"), assignment(name, path.example(examples))),
+        };
+        Problem::error(format!("{subject} is {}; it must be {}", got_in_words(got), expected_in_words(expected)), hint)
     } else {
         let (what, hint) = message.split_once("; ").unwrap_or((message, ""));
         let hint =
@@ -105,9 +111,9 @@ pub fn value(message: &str, path: &Path, examples: &Value) -> Said {
 /// A setting that nobody reads: a misspelling, or one of another table.
 fn unknown(name: &str, path: &Path, known: &[&str], examples: &Value) -> Said {
     let known = known.get(1..).unwrap_or_default();
-    let place = path.table();
+    let place = path.within();
     let list = format!("settings here are: {}", known.join(", "));
-    let what = format!("unknown setting `{name}` in {place}");
+    let what = format!("unknown setting `{name}` {place}");
     let mut meant = None;
     let problem = if let Some(nearest) = nearest(name, known.iter().copied()) {
         let mut right = path.clone();
@@ -117,8 +123,13 @@ fn unknown(name: &str, path: &Path, known: &[&str], examples: &Value) -> Said {
         let hint = format!("{} ({list})", assignment(nearest, right.example(examples)));
         meant = Some(right);
         Problem::error(format!("{what}; did you mean `{nearest}`?"), hint)
-    } else if let Some(table) = home_of(name, examples).filter(|table| *table != place) {
-        Problem::error(format!("{what}; `{name}` belongs in {table}"), format!("do: move it below {table} ({list})"))
+    } else if let Some(table) = home_of(name, examples).filter(|table| !place.ends_with(table.as_str())) {
+        let hint = if table.starts_with('[') {
+            format!("do: move it below {table}")
+        } else {
+            format!("do: move it to {table}, above the first [table]")
+        };
+        Problem::error(format!("{what}; it belongs {} {table}", if table.starts_with('[') { "in" } else { "at" }), hint)
     } else {
         Problem::error(what, format!("do: take it out; {list}"))
     };

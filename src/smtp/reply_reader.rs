@@ -11,6 +11,8 @@ use crate::mail::HopReply;
 const MAX_LINE: usize = 2048;
 /// The most lines in one reply.
 const MAX_LINES: usize = 128;
+/// Free space offered to one read, in bytes.
+const ROOM: usize = 1024;
 /// The longest text of a [`HopReply`], in bytes.
 const MAX_TEXT: usize = 512;
 
@@ -83,6 +85,8 @@ pub struct ReplyReader {
 impl ReplyReader {
     /// The buffer to read into. Take all replies out with [`Self::next_reply`] before reading more; then it stays small.
     pub fn buffer(&mut self) -> &mut BytesMut {
+        // Without room, reading into it would go on in pieces of 64 bytes.
+        self.buffer.reserve(ROOM);
         &mut self.buffer
     }
 

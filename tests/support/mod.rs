@@ -3,6 +3,8 @@
 
 pub mod clamd;
 pub mod postfix;
+pub mod site;
+pub mod usage;
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};

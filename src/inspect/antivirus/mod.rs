@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use probe::{EngineStatus, State};
 pub use settings::{Rating, Scan, Settings, SettingsError};
+pub use verdict::CHECK;
 
 use crate::mail::{Finding, Message};
 use objects::Object;

@@ -54,7 +54,7 @@ impl Watched {
         let started = Instant::now();
         let answer = match self.slot(deadline).await {
             Some(_slot) => self.ask(bytes, deadline.min(Instant::now() + self.terms.timeout)).await,
-            None => Answer::trouble(TroubleKind::Time, "no time was left to scan it: the engine was busy"),
+            None => Answer::trouble(TroubleKind::Time, "no time was left to scan it"),
         };
         counter!("mailweir_engine_scans_total", "engine" => self.name().to_owned(), "answer" => answer.as_str()).increment(1);
         histogram!("mailweir_engine_scan_seconds", "engine" => self.name().to_owned()).record(started.elapsed());

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Checker;
-use crate::rules::RuleSet;
+use crate::mail::Disposition;
+use crate::rules::{RuleError, RuleSet};
 use crate::setup::problem::Problem;
 
 pub fn check(checker: &mut Checker<'_>) {
@@ -36,9 +37,20 @@ fn policy(checker: &mut Checker<'_>) {
             );
         }
     }
-    if hold < tag {
+    if hold < tag && hold > 0.0 {
         let what = format!("mail is held from {hold} points on, marked only from {tag}: nothing would ever be marked and delivered");
         checker.warn("policy.hold", what, "tag = 5.0 and hold = 8.0");
+    }
+    use Disposition::{Deliver, Discard, Hold, Reject};
+    for (name, value, allowed) in [
+        ("on_spam", policy.on_spam, &[Hold, Reject, Discard, Deliver][..]),
+        ("on_content_inbound", policy.on_content_inbound, &[Hold, Reject, Deliver]),
+        ("on_content_outbound", policy.on_content_outbound, &[Hold, Reject, Deliver]),
+    ] {
+        if !allowed.contains(&value) {
+            let choices = allowed.iter().map(|choice| format!("\"{choice}\"")).collect::<Vec<_>>().join(" or ");
+            checker.error(&format!("policy.{name}"), format!("{name} = \"{value}\" is not possible"), format!("{name} = {choices}"));
+        }
     }
 }
 
@@ -59,11 +71,17 @@ pub fn rules(checker: &mut Checker<'_>) -> Option<Arc<RuleSet>> {
     match RuleSet::load(&directories) {
         Ok(rules) => Some(Arc::new(rules)),
         Err(errors) => {
-            let problems = errors.into_iter().map(|error| Problem::error(error.what, error.hint).at(error.file, error.line, error.column));
-            checker.problems.extend(problems);
+            let problem = |error: RuleError| Problem::error(error.what, rule_hint(&error.hint)).at(error.file, error.line, error.column);
+            checker.problems.extend(errors.into_iter().map(problem));
             None
         }
     }
+}
+
+/// Hints about rules begin with what to do; those that are what to write stay.
+fn rule_hint(hint: &str) -> String {
+    let is_advice = ["add ", "did ", "it ", "move ", "one ", "see ", "switch ", "take ", "use "].iter().any(|word| hint.starts_with(word));
+    if is_advice { format!("do: {hint}") } else { hint.strip_prefix("write ").unwrap_or(hint).to_owned() }
 }
 
 /// What keeps a text from being a full name in the DNS.

@@ -1,0 +1,156 @@
+//! What the decomposition of one message may cost, and the budget that keeps to it.
+
+use std::io::Read;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::mail::units::Size;
+
+/// Bytes decoded from a reader at a time.
+const STEP: usize = 64 * 1024;
+
+/// Limits for the decomposition of one message (`[content]`). What a limit leaves unread is reported as *could not tell (limit)*.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Containers inside each other: multiparts, messages, archives. Default 50.
+    pub depth: u16,
+    /// Parts in all, archive members and further readings included. Default 5000.
+    pub parts: usize,
+    /// Header fields of one message or part. Default 2000.
+    pub header_fields: usize,
+    /// Bytes of the header block of one message or part that are read as fields. Default 1MB.
+    pub header_bytes: Size,
+    /// Bytes that all decoding and unpacking together may produce. Default 256MB.
+    pub decoded_bytes: Size,
+    /// How many times bigger than its packed form a compressed stream may become, once it is above `ratio_from`. Default 250.
+    pub ratio: u64,
+    /// Unpacked size from which `ratio` counts: small things of one repeated byte are no bomb. Default 16MiB.
+    pub ratio_from: Size,
+    /// Bytes that all readings together may look at: bounds the time of a message built to be read over and over. Default 4GB.
+    pub effort: Size,
+    /// Text kept of one part, for the rules. Default 1MB.
+    pub text_bytes: Size,
+    /// Link targets kept of one message. Default 1000.
+    pub urls: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            depth: 50,
+            parts: 5_000,
+            header_fields: 2_000,
+            header_bytes: Size(1_000_000),
+            decoded_bytes: Size(256_000_000),
+            ratio: 250,
+            ratio_from: Size(16 << 20),
+            effort: Size(4_000_000_000),
+            text_bytes: Size(1_000_000),
+            urls: 1_000,
+        }
+    }
+}
+
+/// How reading a stream ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// At its own end.
+    Whole,
+    /// With an error: what came before it is there.
+    Broken,
+    /// At the limit of decoded bytes.
+    Bytes,
+    /// At the limit of the ratio.
+    Ratio,
+}
+
+/// What is left of the limits while a message is decomposed.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    decoded: usize,
+    effort: usize,
+    ratio: u64,
+    ratio_from: u64,
+}
+
+impl Budget {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            decoded: limits.decoded_bytes.bytes(),
+            effort: limits.effort.bytes(),
+            ratio: limits.ratio.max(1),
+            ratio_from: limits.ratio_from.0,
+        }
+    }
+
+    /// Takes `n` decoded bytes; false where they are no longer there, and then none is left.
+    pub(crate) fn decode(&mut self, n: usize) -> bool {
+        let enough = n <= self.decoded;
+        self.decoded = if enough { self.decoded - n } else { 0 };
+        enough
+    }
+
+    /// Takes the effort of looking at `n` bytes; false where none is left.
+    pub(crate) fn look(&mut self, n: usize) -> bool {
+        let enough = n <= self.effort;
+        self.effort = self.effort.saturating_sub(n);
+        enough
+    }
+
+    /// Reads `stream` to its end within the budget. `packed` is the number of bytes it is unpacked from; memory grows with what
+    /// really comes out, never with a declared size.
+    pub(crate) fn read(&mut self, mut stream: impl Read, packed: usize) -> (Bytes, Ended) {
+        let most = self.ratio_from.max((packed as u64).saturating_mul(self.ratio));
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let mut out = Vec::new();
+        let ended = loop {
+            let room = self.decoded.min(most.saturating_sub(out.len()));
+            let had = out.len();
+            // One byte more than there is room for tells an end from a limit.
+            match stream.by_ref().take(STEP.min(room.saturating_add(1)) as u64).read_to_end(&mut out) {
+                Ok(0) => break Ended::Whole,
+                Ok(n) if n > room => {
+                    out.truncate(had + room);
+                    self.decoded -= room;
+                    break if self.decoded == 0 { Ended::Bytes } else { Ended::Ratio };
+                }
+                Ok(n) => self.decoded -= n,
+                Err(_) => {
+                    out.truncate(had + room.min(out.len() - had));
+                    self.decoded -= out.len() - had;
+                    break Ended::Broken;
+                }
+            }
+        };
+        (Bytes::from(out), ended)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn budget(decoded: u64, ratio: u64, ratio_from: u64) -> Budget {
+        Budget::new(&Limits { decoded_bytes: Size(decoded), ratio, ratio_from: Size(ratio_from), ..Limits::default() })
+    }
+
+    #[test]
+    fn streams_end_at_their_end_or_at_a_limit() {
+        let rows = [
+            (100, 100, 10, 50, 50, Ended::Whole),
+            (100, 100, 10, 100, 100, Ended::Whole),
+            (100, 100, 10, 101, 100, Ended::Bytes),
+            (1000, 2, 10, 20, 20, Ended::Whole),
+            (1000, 2, 10, 21, 20, Ended::Ratio),
+            (1_000_000, 2, 500_000, 400_000, 400_000, Ended::Whole),
+        ];
+        for (decoded, ratio, from, size, want, ended) in rows {
+            let mut budget = budget(decoded, ratio, from);
+            let (bytes, how) = budget.read(std::io::repeat(b'x').take(size), 10);
+            assert_eq!((bytes.len(), how), (want, ended), "{decoded} {ratio} {from} {size}");
+            assert_eq!(budget.decoded as u64, decoded - want as u64);
+        }
+    }
+}

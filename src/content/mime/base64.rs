@@ -1,0 +1,194 @@
+//! Base64 (RFC 2045 section 6.8) as lenient readers take it, and what was odd about it.
+
+/// Values of the alphabet; the marks below are above 63.
+const TABLE: [u8; 256] = table();
+/// White space.
+const BLANK: u8 = 0x80;
+/// A line feed: white space that ends a line.
+const LINE: u8 = 0x81;
+/// `=`.
+const PAD: u8 = 0x82;
+/// Anything else.
+const JUNK: u8 = 0x83;
+
+const fn table() -> [u8; 256] {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut table = [JUNK; 256];
+    let mut i = 0;
+    while i < 64 {
+        table[alphabet[i] as usize] = i as u8;
+        i += 1;
+    }
+    table[b' ' as usize] = BLANK;
+    table[b'\t' as usize] = BLANK;
+    table[b'\r' as usize] = BLANK;
+    table[b'\n' as usize] = LINE;
+    table[b'=' as usize] = PAD;
+    table
+}
+
+/// How the odd places are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// `=` ends a chunk, and the next character starts a new one.
+    Chunks,
+    /// `=` is stepped over like junk.
+    Through,
+    /// As `Chunks`, and each line is a chunk of its own.
+    Lines,
+    /// As `Chunks`, with `-` and `_` of the URL alphabet (RFC 4648 section 5).
+    Url,
+}
+
+/// Decoded bytes and what was seen on the way.
+#[derive(Debug, Default)]
+pub(crate) struct Decoded {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// How many bytes there were at the first padding.
+    pub at_pad: Option<usize>,
+    /// Characters of the alphabet came after padding.
+    pub after_pad: bool,
+    /// How many bytes there were at the first character that does not belong here.
+    pub at_junk: Option<usize>,
+    /// Characters that do not belong here came after padding (the footer of a mailing list, mostly).
+    pub junk_after_pad: bool,
+    /// `-` or `_` was among them.
+    pub url: bool,
+    /// A line other than the last one broke off within a group of four.
+    pub ragged: bool,
+}
+
+impl Decoded {
+    /// Whether readers may disagree about it.
+    pub(crate) fn is_odd(&self) -> bool {
+        self.after_pad || self.at_junk.is_some() || self.ragged
+    }
+}
+
+/// Decodes what can be decoded; never fails.
+pub(crate) fn decode(text: &[u8], style: Style) -> Decoded {
+    let mut out = Decoded { bytes: Vec::with_capacity(text.len() / 4 * 3 + 3), ..Decoded::default() };
+    let (mut group, mut held) = (0u32, 0u8);
+    let mut broke_off = false;
+    let mut rest = text;
+    while let Some((&c, tail)) = rest.split_first() {
+        if held == 0
+            && let Some((four, tail)) = rest.split_first_chunk::<4>()
+        {
+            let [a, b, c, d] = four.map(|c| TABLE[c as usize]);
+            if (a | b | c | d) & 0x80 == 0 {
+                let bits = u32::from(a) << 18 | u32::from(b) << 12 | u32::from(c) << 6 | u32::from(d);
+                let [_, x, y, z] = bits.to_be_bytes();
+                out.bytes.extend_from_slice(&[x, y, z]);
+                out.after_pad |= out.at_pad.is_some();
+                out.ragged |= broke_off;
+                rest = tail;
+                continue;
+            }
+        }
+        rest = tail;
+        match (value(c, style), style) {
+            (v @ 0..64, _) => {
+                out.after_pad |= out.at_pad.is_some();
+                out.ragged |= broke_off;
+                group = group << 6 | u32::from(v);
+                held += 1;
+                if held == 4 {
+                    let [_, x, y, z] = group.to_be_bytes();
+                    out.bytes.extend_from_slice(&[x, y, z]);
+                    (group, held) = (0, 0);
+                }
+            }
+            (LINE, Style::Lines) => flush(&mut out.bytes, &mut group, &mut held),
+            (LINE, _) => broke_off |= held != 0,
+            (PAD, Style::Through) => _ = out.at_pad.get_or_insert(out.bytes.len()),
+            (PAD, _) => {
+                flush(&mut out.bytes, &mut group, &mut held);
+                out.at_pad.get_or_insert(out.bytes.len());
+            }
+            (JUNK, _) => {
+                out.at_junk.get_or_insert(out.bytes.len());
+                out.junk_after_pad |= out.at_pad.is_some();
+                out.url |= c == b'-' || c == b'_';
+            }
+            _ => {}
+        }
+    }
+    flush(&mut out.bytes, &mut group, &mut held);
+    out
+}
+
+fn value(c: u8, style: Style) -> u8 {
+    match (style, c) {
+        (Style::Url, b'-') => 62,
+        (Style::Url, b'_') => 63,
+        _ => TABLE[c as usize],
+    }
+}
+
+/// The whole bytes in an unfinished group.
+fn flush(out: &mut Vec<u8>, group: &mut u32, held: &mut u8) {
+    let [_, x, y, _] = (*group << (6 * (4 - u32::from(*held)).min(4))).to_be_bytes();
+    match *held {
+        2 => out.push(x),
+        3 => out.extend_from_slice(&[x, y]),
+        _ => {}
+    }
+    (*group, *held) = (0, 0);
+}
+
+/// Whether `text` could be nothing but base64: at least `least` characters of the alphabet, no blanks within lines, no words.
+pub(crate) fn looks_like(text: &[u8], least: usize) -> bool {
+    let text = text.trim_ascii();
+    let head = text.get(..text.len().min(4096)).unwrap_or_default();
+    let of_alphabet = |c: &u8| matches!(TABLE[*c as usize], 0..64 | PAD) || matches!(c, b'\r' | b'\n');
+    head.len() >= least
+        && head.iter().all(of_alphabet)
+        && head.iter().any(u8::is_ascii_uppercase)
+        && head.iter().any(u8::is_ascii_lowercase)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks() {
+        let rows: &[(&str, &str, bool)] = &[
+            ("", "", false),
+            ("aGVsbG8=", "hello", false),
+            ("aGVs\r\nbG8=\r\n", "hello", false),
+            ("aGVsbG8", "hello", false),
+            ("aGVsbA==", "hell", false),
+            ("a G V s b G 8 =", "hello", false),
+            ("aGVs!!bG8=", "hello", true),
+            ("aA==ZQ==bGxv", "hello", true),
+            ("aGVsb\r\nG8=\r\n", "hello", true),
+            ("=aGVsbG8", "hello", true),
+            ("a", "", false),
+            ("====", "", false),
+        ];
+        for (text, want, odd) in rows {
+            let got = decode(text.as_bytes(), Style::Chunks);
+            assert_eq!((String::from_utf8_lossy(&got.bytes).as_ref(), got.is_odd()), (*want, *odd), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn styles() {
+        assert_eq!(decode(b"aGV=sbG8=", Style::Through).bytes, b"hello");
+        assert_eq!(decode(b"aA\r\nZQ\r\nbGxv", Style::Lines).bytes, b"hello");
+        assert_eq!(decode(b"_-_-", Style::Url).bytes, [0xff, 0xef, 0xfe]);
+        let footer = decode(b"aGVsbG8=\r\n_____\r\nlist", Style::Chunks);
+        assert!(footer.at_pad == Some(5) && footer.junk_after_pad && footer.after_pad);
+    }
+
+    #[test]
+    fn looks() {
+        assert!(looks_like(b"WDVPIVAlQEFQWzRcUFpYNTQo\r\nUF4pN0NDKTd9JEVJQ0FS=\r\n", 24));
+        for text in ["short", "two words here and there", "WDVPIVAlQEFQWzRcUFpYNTQo.", "alllowercaseletterswithoutany"] {
+            assert!(!looks_like(text.as_bytes(), 24), "{text:?}");
+        }
+    }
+}

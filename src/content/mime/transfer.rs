@@ -1,0 +1,114 @@
+//! Transfer decoding (RFC 2045 section 6): each way in which a client may decode a body.
+
+use bytes::Bytes;
+
+use super::super::find::{Finds, Problem};
+use super::base64::{self, Decoded, Style};
+use super::field::Encoding;
+use super::quoted::{self, Bad};
+
+/// Shortest body that is tried as base64 under an unknown encoding.
+const LEAST: usize = 16;
+
+/// All different decodings of `body`, the most usual first; never empty. Limits reached and odd places go to `finds`.
+pub(crate) fn decodings(body: &Bytes, encoding: Encoding, finds: &mut Finds) -> Vec<Bytes> {
+    match encoding {
+        Encoding::Identity | Encoding::Uuencode => vec![body.clone()],
+        Encoding::Base64 => from_base64(body, finds),
+        Encoding::Quoted => from_quoted(body, finds),
+        Encoding::Unknown => {
+            finds.note("mime.encoding_unknown", "A transfer encoding that nobody knows", "");
+            let mut all = vec![body.clone()];
+            if base64::looks_like(body, LEAST) {
+                all.extend(from_base64(body, finds));
+            }
+            if quoted::looks_like(body) {
+                all.extend(from_quoted(body, finds));
+            }
+            all
+        }
+    }
+}
+
+fn from_base64(body: &Bytes, finds: &mut Finds) -> Vec<Bytes> {
+    let decoded = base64::decode(body, Style::Chunks);
+    if !decoded.is_odd() {
+        return vec![decoded.bytes.into()];
+    }
+    finds.note("mime.base64_junk", "Base64 with characters or padding where none belong", "");
+    let styles = odd_styles(&decoded);
+    let mostly_junk = decoded.bytes.len() < body.len() / 2 || (decoded.at_junk.is_some() && !decoded.junk_after_pad);
+    let Decoded { bytes, at_pad, at_junk, junk_after_pad, after_pad, .. } = decoded;
+    let whole = Bytes::from(bytes);
+    // Where text follows the padding (the footer of a mailing list), the file ends at the padding.
+    let to_pad = at_pad.filter(|_| after_pad).map(|end| whole.slice(..end.min(whole.len())));
+    let to_junk = at_junk.map(|end| whole.slice(..end.min(whole.len())));
+    let mut all = match to_pad {
+        Some(to_pad) if junk_after_pad => vec![to_pad, whole],
+        to_pad => [whole].into_iter().chain(to_pad).collect(),
+    };
+    all.extend(to_junk);
+    for style in styles {
+        if finds.look(body.len()) {
+            all.push(base64::decode(body, style).bytes.into());
+        }
+    }
+    if mostly_junk {
+        all.push(body.clone());
+    }
+    all
+}
+
+/// The further styles that may give something else for what was seen.
+fn odd_styles(decoded: &Decoded) -> Vec<Style> {
+    let rows = [(decoded.after_pad, Style::Through), (decoded.ragged, Style::Lines), (decoded.url, Style::Url)];
+    rows.into_iter().filter(|(odd, _)| *odd).map(|(_, style)| style).collect()
+}
+
+fn from_quoted(body: &Bytes, finds: &mut Finds) -> Vec<Bytes> {
+    if memchr::memchr(b'=', body).is_none() {
+        return vec![body.clone()];
+    }
+    let (bytes, wrong) = quoted::decode(body, Bad::Keep);
+    let mut all = vec![Bytes::from(bytes)];
+    if wrong > 0 {
+        finds.note("mime.quoted_junk", "Quoted-printable with signs of equality that start no escape", "");
+        if finds.look(body.len()) {
+            all.push(quoted::decode(body, Bad::Drop).0.into());
+            all.push(body.clone());
+        }
+    }
+    all
+}
+
+/// A note for a body whose fields name different encodings.
+pub(crate) fn conflict() -> Problem {
+    Problem::note("mime.encoding_conflict", "Transfer encodings that contradict each other", "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::limits::{Budget, Limits};
+    use super::*;
+
+    #[test]
+    fn every_way() {
+        let rows: &[(&str, Encoding, &[&str])] = &[
+            ("a=41", Encoding::Identity, &["a=41"]),
+            ("a=41", Encoding::Quoted, &["aA"]),
+            ("a=41=ZZ", Encoding::Quoted, &["aA=ZZ", "aAZZ", "a=41=ZZ"]),
+            ("aGVsbG8=", Encoding::Base64, &["hello"]),
+            ("aGVsbG8=\r\n--\r\nlist", Encoding::Base64, &["hello", "hello\u{96}+-"]),
+            ("aGVsbG8gd29ybGQh", Encoding::Unknown, &["aGVsbG8gd29ybGQh", "hello world!"]),
+            ("a=3D=3D", Encoding::Unknown, &["a=3D=3D", "a=="]),
+            ("words", Encoding::Unknown, &["words"]),
+        ];
+        for (body, encoding, want) in rows {
+            let mut budget = Budget::new(&Limits::default());
+            let mut finds = Finds::new(&mut budget, 10);
+            let got = decodings(&Bytes::copy_from_slice(body.as_bytes()), *encoding, &mut finds);
+            let got: Vec<String> = got.iter().map(|b| b.iter().map(|c| char::from(*c)).collect()).collect();
+            assert_eq!(got.get(..want.len()), Some(&want.iter().map(|w| w.to_string()).collect::<Vec<_>>()[..]), "{body:?}");
+        }
+    }
+}

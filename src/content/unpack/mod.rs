@@ -1,0 +1,40 @@
+//! Containers: leaves that hold files. Unpacked in memory, within the limits; no file is ever written by a member's name.
+//!
+//! To add one: one file here with its `pub(crate) const CONTAINER`, and one line in [`CONTAINERS`] (and its name taken out of
+//! `sniff::UNOPENED`).
+
+mod gzip;
+pub(crate) mod tar;
+mod tnef;
+pub(crate) mod zip;
+
+use super::find::{Finds, Leaf};
+
+/// A kind of container.
+pub(crate) struct Container {
+    /// A short name, for tests.
+    pub name: &'static str,
+    /// What it is, in plain words.
+    pub opens: &'static str,
+    /// Whether a leaf is one.
+    pub is: fn(&Leaf) -> bool,
+    /// Adds its members.
+    pub open: fn(&Leaf, &mut Finds),
+}
+
+/// All containers; a leaf may be several at once (a program with a zip behind it).
+pub(crate) const CONTAINERS: &[Container] = &[zip::CONTAINER, gzip::CONTAINER, tar::CONTAINER, tnef::CONTAINER];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn containers_have_names_of_their_own_and_say_what_they_open() {
+        for (i, container) in CONTAINERS.iter().enumerate() {
+            assert!(!container.name.is_empty() && container.opens.len() > 5, "{}", container.name);
+            assert!(CONTAINERS.iter().skip(i + 1).all(|other| other.name != container.name), "{}", container.name);
+            assert!(!super::super::sniff::UNOPENED.contains(&container.name), "{}", container.name);
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! What a server offers in its answer to EHLO (RFC 5321 section 4.1.1.1).
+
+use crate::smtp::reply_reader::ServerReply;
+
+/// The extensions that matter to us. All off after HELO.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Capabilities {
+    /// RFC 2920.
+    pub pipelining: bool,
+    /// RFC 6152.
+    pub eight_bit_mime: bool,
+    /// RFC 6531.
+    pub smtputf8: bool,
+    /// RFC 3207.
+    pub starttls: bool,
+    /// RFC 1870: offered, and the limit in bytes (0 for none).
+    pub size: Option<u64>,
+}
+
+impl Capabilities {
+    /// The first line is the server's name; each other one is an extension. Unknown ones are passed over.
+    pub fn parse(reply: &ServerReply) -> Self {
+        let mut found = Self::default();
+        for line in reply.lines.iter().skip(1) {
+            let mut words = line.split_ascii_whitespace();
+            // Some old servers write SIZE=… for SIZE ….
+            let (keyword, parameter) = match words.next().map(|word| word.split_once('=').map_or((word, None), |(k, p)| (k, Some(p)))) {
+                Some((keyword, parameter)) => (keyword, parameter.or_else(|| words.next())),
+                None => continue,
+            };
+            match keyword.to_ascii_uppercase().as_str() {
+                "PIPELINING" => found.pipelining = true,
+                "8BITMIME" => found.eight_bit_mime = true,
+                "SMTPUTF8" => found.smtputf8 = true,
+                "STARTTLS" => found.starttls = true,
+                "SIZE" => found.size = Some(parameter.and_then(|text| text.parse().ok()).unwrap_or(0)),
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_to_ehlo() {
+        let all = Capabilities { pipelining: true, eight_bit_mime: true, smtputf8: true, starttls: true, size: Some(1000) };
+        let none = Capabilities::default();
+        let rows: &[(&[&str], Capabilities)] = &[
+            (&["mx hello", "PIPELINING", "8BITMIME", "SMTPUTF8", "STARTTLS", "SIZE 1000", "X-EXPS GSSAPI"], all),
+            (&["mx", "pipelining", "8bitmime", "smtputf8 ", "starttls", "size=1000"], all),
+            (&["PIPELINING 8BITMIME"], none),
+            (&["mx", "", "SIZE"], Capabilities { size: Some(0), ..none }),
+            (&["mx", "SIZE 99999999999999999999999"], Capabilities { size: Some(0), ..none }),
+            (&["mx", "NOSIZE 5", "XPIPELINING"], none),
+        ];
+        for (lines, want) in rows {
+            let reply = ServerReply { code: 250, lines: lines.iter().map(|line| line.to_string()).collect() };
+            assert_eq!(Capabilities::parse(&reply), *want, "{lines:?}");
+        }
+    }
+}

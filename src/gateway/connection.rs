@@ -1,0 +1,316 @@
+//! One connection: carries bytes between the socket and the session, keeps the time, and does what the session asks for.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use jiff::Timestamp;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::mail::{MessageId, Origin};
+use crate::pipeline::{Accept, Incoming};
+use crate::smtp::path::ForwardPath;
+use crate::smtp::replies;
+use crate::smtp::session::{End, Received, Refused, Session, Step};
+
+use super::Shared;
+use super::limits::Held;
+use super::listener::{Port, session_refused};
+use super::relay;
+use super::tls::Wire;
+
+/// Room for one read of commands.
+const COMMAND_READ: usize = 4 * 1024;
+/// Room for one read inside a message.
+const DATA_READ: usize = 64 * 1024;
+/// How long we listen after our last word, so that it is not lost when the client was still sending.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// And how many bytes.
+const FAREWELL_BYTES: usize = 1024 * 1024;
+
+/// A connection with its session.
+pub(super) struct Connection<A> {
+    shared: Arc<Shared<A>>,
+    port: Arc<Port>,
+    wire: Wire,
+    peer: SocketAddr,
+    /// Protocol and cipher suite, under TLS.
+    tls: Option<String>,
+    session: Session,
+    input: BytesMut,
+    held: Held,
+    began: Instant,
+    /// Since when we wait for the client's next command.
+    waiting_since: Instant,
+    /// The message that is coming in, or was last.
+    data: DataClock,
+}
+
+struct DataClock {
+    since: Instant,
+    at: Timestamp,
+}
+
+/// Why a connection ends without the session's asking.
+enum Halt {
+    /// The client is gone.
+    Gone,
+    TimedOut,
+    ShuttingDown,
+}
+
+impl From<io::Error> for Halt {
+    fn from(_: io::Error) -> Self {
+        Self::Gone
+    }
+}
+
+impl<A: Accept> Connection<A> {
+    pub(super) fn new(socket: TcpStream, peer: SocketAddr, port: Arc<Port>, shared: Arc<Shared<A>>) -> Self {
+        // One write for each batch of replies already; waiting for more would only delay it.
+        let _best_effort = socket.set_nodelay(true);
+        let now = Instant::now();
+        Self {
+            session: Session::new(port.terms.clone()),
+            shared,
+            port,
+            wire: Wire::Plain(socket),
+            peer,
+            tls: None,
+            input: BytesMut::new(),
+            held: Held::default(),
+            began: now,
+            waiting_since: now,
+            data: DataClock { since: now, at: Timestamp::UNIX_EPOCH },
+        }
+    }
+
+    /// Runs the session to its end.
+    pub(super) async fn run(mut self) {
+        if let Err(halt) = self.talk().await {
+            self.halt(halt).await;
+        }
+    }
+
+    async fn talk(&mut self) -> Result<(), Halt> {
+        loop {
+            self.account().await;
+            match self.session.step(&mut self.input) {
+                Step::Read => self.read().await?,
+                Step::Recipient(path) => self.recipient(&path),
+                Step::Data => self.begin_data().await,
+                Step::Message(received) => self.settle(*received).await?,
+                Step::Refused(refused) => self.refused(&refused),
+                Step::StartTls => self.start_tls().await?,
+                Step::Close(end) => return self.close(end).await,
+            }
+        }
+    }
+
+    /// Keeps the memory held in step with the message that is coming in. While there is none to be had nothing is read,
+    /// which slows the client down; in the end the message is given up.
+    async fn account(&mut self) {
+        match self.session.receiving() {
+            Some(kept) => {
+                if !self.shared.budget.grow(&mut self.held, kept + self.input.len()).await {
+                    self.session.out_of_memory();
+                    self.held.release();
+                }
+            }
+            None => self.held.release(),
+        }
+    }
+
+    async fn read(&mut self) -> Result<(), Halt> {
+        self.flush().await?;
+        let in_data = self.session.is_in_data();
+        let room = if in_data { DATA_READ } else { COMMAND_READ };
+        if !in_data && self.input.is_empty() && self.input.capacity() > COMMAND_READ {
+            self.input = BytesMut::new(); // an idle session keeps no large buffer
+        }
+        self.input.reserve(room);
+        let deadline = self.deadline(in_data);
+        let read = tokio::select! {
+            biased;
+            () = self.shared.shutdown.cancelled(), if self.session.is_idle() => return Err(Halt::ShuttingDown),
+            read = timeout_at(deadline, self.wire.read_buf(&mut self.input)) => read,
+        };
+        match read.map_err(|_elapsed| Halt::TimedOut)?? {
+            0 => Err(Halt::Gone),
+            _ => Ok(()),
+        }
+    }
+
+    /// When we stop waiting for the client.
+    fn deadline(&self, in_data: bool) -> Instant {
+        let limits = &self.shared.limits;
+        match in_data {
+            true => (Instant::now() + limits.data_idle.0).min(self.data.since + limits.data_time.0),
+            false => (self.waiting_since + limits.command_time.0).min(self.began + limits.session_time.0),
+        }
+    }
+
+    /// Sends all replies there are, in one write.
+    async fn flush(&mut self) -> Result<(), Halt> {
+        let output = self.session.take_output();
+        if output.is_empty() {
+            return Ok(());
+        }
+        let write = async {
+            self.wire.write_all(&output).await?;
+            self.wire.flush().await
+        };
+        // Somebody who does not read our replies will not read a 421 either.
+        timeout(self.shared.limits.command_time.0, write).await.map_err(|_elapsed| Halt::Gone)??;
+        self.waiting_since = Instant::now();
+        Ok(())
+    }
+
+    fn recipient(&mut self, path: &ForwardPath) {
+        let decision = relay::decide(&self.shared.accept.routes(), self.port.inbound, &self.shared.hostname, path);
+        if let Err(refusal) = &decision {
+            let (reason, sender) = (refusal.reason(), self.session.sender().map(tracing::field::display));
+            count_recipient(reason);
+            let recipient = path.address().map_or("postmaster", |address| address.as_str());
+            tracing::info!(listener = %self.port.name, peer = %self.peer, sender, recipient, reason, "recipient refused");
+        }
+        self.session.recipient(decision.map_err(|refusal| refusal.reply()));
+    }
+
+    async fn begin_data(&mut self) {
+        if !self.shared.budget.grow(&mut self.held, 1).await {
+            count_data("memory");
+            let sender = self.session.sender().map(tracing::field::display);
+            tracing::info!(listener = %self.port.name, peer = %self.peer, sender, reason = "memory", "message deferred at DATA");
+            return self.session.refuse_data(&replies::no_memory(None));
+        }
+        self.data = DataClock { since: Instant::now(), at: Timestamp::now() };
+        self.session.begin_data(MessageId::at(self.data.at));
+    }
+
+    /// Hands the message over and waits for its reply. The memory is held until then.
+    async fn settle(&mut self, received: Received) -> Result<(), Halt> {
+        let Received { id, hello, envelope, raw, normalised } = received;
+        let receiving = self.data.since.elapsed();
+        metrics::histogram!("mailweir_receive_seconds").record(receiving.as_secs_f64());
+        self.flush().await?;
+        let origin = Origin {
+            listener: self.port.name.clone(),
+            peer: Some(self.peer),
+            helo: hello.name,
+            esmtp: hello.esmtp,
+            tls: self.tls.clone(),
+            normalised,
+        };
+        let incoming = Incoming { id, origin, envelope, raw, received_at: self.data.at, receiving };
+        let reply = self.shared.accept.accept(incoming).await;
+        self.session.settle(&reply);
+        Ok(())
+    }
+
+    /// One line and one count for what the session refused by itself.
+    fn refused(&self, refused: &Refused) {
+        let (listener, peer) = (&self.port.name, self.peer);
+        match refused {
+            Refused::Data { id, sender, fault } => {
+                let reason = fault.as_str();
+                count_data(reason);
+                tracing::info!(%id, %listener, %peer, %sender, reason, ?fault, "message refused at the end of data");
+            }
+            Refused::Size { sender, size } => {
+                count_data("too_big");
+                tracing::info!(%listener, %peer, %sender, size, reason = "too_big", "message refused at MAIL");
+            }
+            Refused::Recipient => count_recipient("too_many"),
+        }
+    }
+
+    async fn start_tls(&mut self) -> Result<(), Halt> {
+        self.flush().await?;
+        // The session saw to it that nothing was behind STARTTLS; and if there were, it would not be read under TLS.
+        self.input = BytesMut::new();
+        let Some(tls) = &self.port.tls else { return Err(Halt::Gone) };
+        match timeout(self.shared.limits.tls_time.0, self.wire.secure(tls)).await {
+            Ok(Ok(description)) => {
+                self.tls = Some(description);
+                self.session.secured();
+                self.waiting_since = Instant::now();
+                Ok(())
+            }
+            Ok(Err(error)) => {
+                tracing::info!(listener = %self.port.name, peer = %self.peer, %error, reason = "tls", "TLS handshake failed");
+                Err(Halt::Gone)
+            }
+            Err(_elapsed) => {
+                tracing::info!(listener = %self.port.name, peer = %self.peer, reason = "tls", "TLS handshake took too long");
+                Err(Halt::Gone)
+            }
+        }
+    }
+
+    async fn close(&mut self, end: End) -> Result<(), Halt> {
+        let reason = match end {
+            End::Quit | End::Closed => None,
+            End::Commands => Some("commands"),
+            End::Errors => Some("errors"),
+            End::RefusedRecipients => Some("refused_recipients"),
+            End::Messages => Some("messages"),
+            End::Http => Some("http"),
+            End::Injection => Some("injection"),
+        };
+        if let Some(reason) = reason {
+            session_refused(&self.port.name, self.peer, reason);
+        }
+        self.flush().await?;
+        farewell(&mut self.wire).await;
+        Ok(())
+    }
+
+    /// The end of a connection that the session did not ask for.
+    async fn halt(&mut self, halt: Halt) {
+        let reply = match halt {
+            Halt::Gone => None,
+            Halt::TimedOut => Some(replies::timed_out()),
+            Halt::ShuttingDown => Some(replies::shutting_down()),
+        };
+        let in_data = self.session.is_in_data();
+        if in_data {
+            count_data(if reply.is_some() { "timeout" } else { "connection_lost" });
+        }
+        tracing::debug!(listener = %self.port.name, peer = %self.peer, in_data, reply = reply.as_ref().map(|r| r.code), "connection ended");
+        if let Some(reply) = reply {
+            self.session.close(&reply);
+            let _output_only: Result<(), Halt> = self.close(End::Closed).await;
+        }
+    }
+}
+
+/// Closes our side and reads what is still coming, for a moment: closing a socket with unread bytes resets it, and the
+/// client would lose our last reply.
+pub(super) async fn farewell(wire: &mut Wire) {
+    let listen = async {
+        wire.shutdown().await?;
+        let mut scratch = [0u8; 4096];
+        let mut left = FAREWELL_BYTES;
+        while left > 0 {
+            match wire.read(&mut scratch).await? {
+                0 => break,
+                read => left = left.saturating_sub(read),
+            }
+        }
+        io::Result::Ok(())
+    };
+    let _enough = timeout(FAREWELL, listen).await;
+}
+
+fn count_recipient(reason: &'static str) {
+    metrics::counter!("mailweir_rejected_recipients_total", "reason" => reason).increment(1);
+}
+
+fn count_data(reason: &'static str) {
+    metrics::counter!("mailweir_data_refused_total", "reason" => reason).increment(1);
+}

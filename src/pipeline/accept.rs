@@ -1,0 +1,154 @@
+//! Accept: from the end of data to the reply.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use metrics::{counter, histogram};
+use sha2::{Digest, Sha256};
+
+use super::{Accept, Incoming, Pipeline};
+use crate::content;
+use crate::mail::finding::printable;
+use crate::mail::record::Judged;
+use crate::mail::{Class, Context, Decision, Direction, Event, Finding, Message, Record, Routes};
+use crate::policy::{self, Circumstances};
+use crate::smtp::Reply;
+
+/// A message with all that is known when it has been judged.
+pub(super) struct Case {
+    pub(super) incoming: Incoming,
+    pub(super) direction: Direction,
+    pub(super) message: Arc<Message>,
+    sha256: String,
+    pub(super) findings: Vec<Finding>,
+    pub(super) decisions: Vec<Decision>,
+}
+
+impl Accept for Pipeline {
+    async fn accept(&self, incoming: Incoming) -> Reply {
+        let begun = Instant::now();
+        let direction = incoming.envelope.recipients.first().map_or(Direction::Inbound, |recipient| recipient.direction);
+        let (message, sha256) = match self.decompose(incoming.raw.clone()).await {
+            Ok(decomposed) => decomposed,
+            Err(error) => return trouble(&incoming, &error),
+        };
+        let decomposed = begun.elapsed();
+        let context = Context { direction, origin: incoming.origin.clone(), envelope: incoming.envelope.clone() };
+        let findings = self.parts.inspector.run(message.clone(), Arc::new(context), self.parts.mode).await;
+        let inspected = begun.elapsed() - decomposed;
+        let decisions = policy::decide(&self.parts.policy, self.circumstances(&findings), &findings, &incoming.envelope.recipients);
+
+        let case = Case { incoming, direction, message, sha256, findings, decisions };
+        if let Err(error) = self.parts.store.record(&[self.judged(&case, decomposed, inspected)]) {
+            return trouble(&case.incoming, &error);
+        }
+        let settling = Instant::now();
+        let settled = self.settle(&case).await;
+        measure(&case, [decomposed, inspected, settling.elapsed(), begun.elapsed()], settled.became);
+        tell(&case, &settled.reply, settled.became, begun.elapsed());
+        settled.reply
+    }
+
+    fn routes(&self) -> Arc<Routes> {
+        self.parts.routes.clone()
+    }
+}
+
+impl Pipeline {
+    /// Takes the message apart and sums it up (SHA-256, hex), away from the reactor. A panic there is ours, and the message is not accepted.
+    pub(super) async fn decompose(&self, raw: Bytes) -> Result<(Arc<Message>, String), Unjudged> {
+        let _core = self.cores.clone().acquire_owned().await.map_err(|_| Unjudged)?;
+        let limits = self.parts.limits.clone();
+        let work = move || {
+            let sha256 = Sha256::digest(&raw).iter().map(|byte| format!("{byte:02x}")).collect();
+            (Arc::new(content::decompose(raw, &limits)), sha256)
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|_| Unjudged)
+    }
+
+    /// Remembers since when messages go unscanned, for the policy's patience with a dead engine.
+    fn circumstances(&self, findings: &[Finding]) -> Circumstances {
+        let unscanned = findings.iter().any(|finding| matches!(finding.class, Class::CouldNotTell { reason } if reason.is_passing()));
+        let mut since = self.unscanned_since.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match (unscanned, *since) {
+            (false, _) => *since = None,
+            (true, None) => *since = Some(Instant::now()),
+            (true, Some(_)) => {}
+        }
+        Circumstances { mode: self.parts.mode, unavailable_for: since.map(|since| since.elapsed()) }
+    }
+
+    fn judged(&self, case: &Case, decomposed: Duration, inspected: Duration) -> Record {
+        let Case { incoming, message, .. } = case;
+        let ms = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        let first = |name| printable(message.header(name).next().unwrap_or_default());
+        let judged = Judged {
+            origin: incoming.origin.clone(),
+            envelope: incoming.envelope.clone(),
+            direction: case.direction,
+            size: incoming.raw.len() as u64,
+            message_id: first("message-id"),
+            subject: first("subject"),
+            from: first("from"),
+            findings: case.findings.clone(),
+            decisions: case.decisions.clone(),
+            took_ms: [ms(incoming.receiving), ms(decomposed), ms(inspected)],
+            sha256: case.sha256.clone(),
+        };
+        self.event(incoming.id, Event::Judged(Box::new(judged)))
+    }
+
+    pub(super) fn event(&self, id: crate::mail::MessageId, event: Event) -> Record {
+        Record { at: Timestamp::now(), id, version: self.parts.version.clone(), event }
+    }
+}
+
+/// Decomposition did not end: it panicked, or we are shutting down.
+#[derive(Debug, thiserror::Error)]
+#[error("the message could not be taken apart (a fault of this program)")]
+pub(super) struct Unjudged;
+
+/// We could not judge or write it down: the sender keeps it.
+fn trouble(incoming: &Incoming, error: &dyn std::fmt::Display) -> Reply {
+    tracing::error!(id = %incoming.id, sender = %incoming.envelope.sender, %error, "message not accepted");
+    Reply::new(451, (4, 3, 0), format!("not accepted because of local trouble, try again later ({})", incoming.id))
+}
+
+fn measure(case: &Case, [decompose, inspect, settle, whole]: [Duration; 4], became: &'static str) {
+    let direction = case.direction.as_str();
+    counter!("mailweir_messages_total", "direction" => direction, "disposition" => became).increment(1);
+    histogram!("mailweir_message_size_bytes", "direction" => direction).record(case.incoming.raw.len() as f64);
+    for (stage, time) in
+        [("receive", case.incoming.receiving), ("decompose", decompose), ("inspect", inspect), ("settle", settle), ("accept", whole)]
+    {
+        histogram!("mailweir_stage_duration_seconds", "stage" => stage).record(time.as_secs_f64());
+    }
+    for finding in &case.findings {
+        counter!("mailweir_findings_total", "check" => finding.check.clone(), "class" => finding.class.as_str()).increment(1);
+    }
+}
+
+/// The one line per message.
+fn tell(case: &Case, reply: &Reply, became: &'static str, took: Duration) {
+    let Case { incoming, decisions, .. } = case;
+    let recipients: Vec<&str> = incoming.envelope.recipients.iter().map(|recipient| recipient.address.as_str()).collect();
+    let decision = decisions.iter().max_by_key(|decision| decision.disposition);
+    tracing::info!(
+        id = %incoming.id,
+        direction = %case.direction,
+        peer = incoming.origin.ip().map(tracing::field::display),
+        sender = %incoming.envelope.sender,
+        recipients = recipients.join(","),
+        size = incoming.raw.len(),
+        disposition = became,
+        rule = decision.map(|decision| decision.rule.as_str()),
+        because = decision.map(|decision| decision.because.as_str()),
+        score = decision.map(|decision| decision.score),
+        reply = %reply,
+        receive_ms = incoming.receiving.as_millis() as u64,
+        accept_ms = took.as_millis() as u64,
+        "message"
+    );
+}

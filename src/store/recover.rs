@@ -1,0 +1,437 @@
+//! The start: joins plain files and journal into the state, and sorts what is there into whole, unfinished and damaged.
+//!
+//! - **whole**: in the files, or in a journal record, whichever has the higher sequence.
+//! - **unfinished**: was being written and nobody was promised it: removed.
+//! - **damaged**: was promised and is not what was written: set aside in `damaged/` with a text that says why. Never dropped.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::StoreError;
+use super::change::{Key, Logged, LoggedAt, decode};
+use super::disk::Disk;
+use super::frame::{SEGMENT_HEADER, SegmentHeader};
+use super::index::Index;
+use super::layout::{Folder, Layout, names};
+use super::replay::{self, Hole};
+use super::segment::Segment;
+use super::shelf::{Known, Shelf};
+use super::state::{At, Effect, Gone, Row, State};
+use crate::mail::{Entry, MessageId, Place};
+
+/// What the start found.
+#[derive(Debug, Default)]
+pub struct Recovery {
+    /// Whole entries.
+    pub entries: usize,
+    /// What is not what was written; set aside.
+    pub damaged: Vec<Damaged>,
+    /// Changes taken from the journal.
+    pub replayed: u64,
+    /// Files that were being written, of which nobody was promised anything; removed.
+    pub unfinished: usize,
+    /// The write that was cut off at the end of the journal, if one was.
+    pub torn_tail: Option<TornTail>,
+    /// Why the index was made again, if it was.
+    pub index_rebuilt: Option<String>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Where the journal ended in the middle of a record: a crash during a write that was not yet answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TornTail {
+    /// The segment file.
+    pub segment: PathBuf,
+    /// Bytes from its start.
+    pub offset: u64,
+}
+
+/// Something that the store was trusted with and cannot give back as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damaged {
+    /// Which message; `None` where not even that can be read.
+    pub id: Option<MessageId>,
+    /// Which of our two keeps had it.
+    pub place: Option<Place>,
+    /// What is wrong.
+    pub what: String,
+    /// Where what is left of it lies now.
+    pub files: Vec<PathBuf>,
+}
+
+impl Recovery {
+    /// One line for the log, and one for each piece of damage.
+    pub(super) fn log(&self, dir: &Path) {
+        let (entries, replayed, unfinished, torn) = (self.entries, self.replayed, self.unfinished, self.torn_tail.is_some());
+        tracing::info!(dir = %dir.display(), entries, replayed, unfinished, torn, damaged = self.damaged.len(), took = ?self.took, "store open");
+        if let Some(why) = &self.index_rebuilt {
+            tracing::info!(why, "the index was made again");
+        }
+        for damaged in &self.damaged {
+            tracing::error!(what = damaged.what, id = ?damaged.id, files = ?damaged.files, "damaged, set aside");
+        }
+    }
+}
+
+/// The state after the start, and the segments to go on with.
+pub(super) struct Recovered {
+    pub state: State,
+    pub recovery: Recovery,
+    pub sealed: Vec<(Segment, u64)>,
+    pub free: Vec<Segment>,
+    /// The highest number in the name of a segment file.
+    pub names: u64,
+    pub ordinal: u64,
+    /// The last sequence of the journal that counts.
+    pub last: u64,
+}
+
+/// Damage as it was found, to be set aside.
+struct Case {
+    key: Option<Key>,
+    what: String,
+    files: Vec<PathBuf>,
+    /// What lies in no file of its own, with the name it shall get.
+    saved: Vec<(String, Vec<u8>)>,
+}
+
+struct Work<'a> {
+    disk: &'a Disk,
+    layout: &'a Layout,
+    state: State,
+    shelf: Shelf,
+    /// Sequences of what the plain files say.
+    based: HashMap<Key, u64>,
+    removed: HashMap<Key, u64>,
+    /// Own files that journal records name.
+    named: HashSet<String>,
+    cases: Vec<Case>,
+    recovery: Recovery,
+}
+
+/// Reads everything. Without `write` nothing on disk is changed, and damage is only listed.
+pub(super) fn run(disk: &Disk, layout: &Layout, budget: u64, index: Option<&Index>, write: bool) -> Result<Recovered, StoreError> {
+    let mut shelf = Shelf::list(layout)?;
+    let known = shelf.known(layout, index);
+    let mut work = Work {
+        disk,
+        layout,
+        state: State::new(budget),
+        shelf,
+        based: HashMap::new(),
+        removed: HashMap::new(),
+        named: HashSet::new(),
+        cases: Vec::new(),
+        recovery: Recovery::default(),
+    };
+    work.load(known);
+    let mut recovered = work.journal()?;
+    let mut unfinished = work.settle()?;
+    unfinished.append(&mut work.shelf.unfinished);
+    unfinished.extend(leftovers(&layout.journal())?);
+    work.recovery.unfinished = unfinished.len();
+    if write {
+        unfinished.iter().try_for_each(|path| disk.remove(path))?;
+    }
+    for case in std::mem::take(&mut work.cases) {
+        let damaged = if write { work.set_aside(case)? } else { Some(case.listed()) };
+        work.recovery.damaged.extend(damaged);
+    }
+    work.recovery.entries = work.state.len();
+    (recovered.state, recovered.recovery) = (work.state, work.recovery);
+    Ok(recovered)
+}
+
+impl Work<'_> {
+    /// Rows for what the plain files say.
+    fn load(&mut self, known: HashMap<Key, Known>) {
+        for (key, known) in known {
+            let sequence = known.facts.sequence;
+            self.based.insert(key, sequence);
+            let filed = self.shelf.eml(key, known.folder).map_or(known.folder, |(folder, _)| folder);
+            // A move between areas that was cut off is finished by the checkpoint.
+            let dirty = (filed != known.folder).then_some(sequence);
+            let row = Row { facts: known.facts, at: At::File, put: sequence, dirty, filed: Some(filed), entry: known.entry.map(Arc::new) };
+            self.state.load(key, row);
+        }
+    }
+
+    /// Applies what the journal has on top.
+    fn journal(&mut self) -> Result<Recovered, StoreError> {
+        let mut out = Recovered {
+            state: State::new(0),
+            recovery: Recovery::default(),
+            sealed: Vec::new(),
+            free: Vec::new(),
+            names: 0,
+            ordinal: 0,
+            last: 0,
+        };
+        let folder = self.layout.journal();
+        let mut segments = Vec::new();
+        for name in names(&folder)?.into_iter().filter(|name| name.ends_with(".seg")) {
+            out.names = out.names.max(name.trim_end_matches(".seg").parse().unwrap_or(0));
+            let path = folder.join(&name);
+            let opened = OpenOptions::new().read(true).write(true).open(&path).or_else(|_| OpenOptions::new().read(true).open(&path));
+            let file = opened.map_err(|e| StoreError::io(&path, e))?;
+            let size = file.metadata().map_err(|e| StoreError::io(&path, e))?.len();
+            let segment = Segment { path, file, size };
+            let head = segment.read(0, size.min(SEGMENT_HEADER as u64))?;
+            match SegmentHeader::decode(&head) {
+                Some(header) => segments.push((header, segment)),
+                None => out.free.push(segment),
+            }
+        }
+        segments.sort_by_key(|(header, _)| header.ordinal);
+        let limits: Vec<Option<u64>> =
+            segments.iter().skip(1).map(|(header, _)| Some(header.previous_last)).chain(std::iter::once(None)).collect();
+        let (scans, horizon) = scan_all(&segments, &limits)?;
+        if let Some((first, segment)) = segments.first()
+            && first.previous_last + 1 > horizon.max(1)
+        {
+            let what = format!("the journal begins at {} and the files end before {horizon}: a segment is missing", first.first);
+            self.cases.push(Case { key: None, what, files: Vec::new(), saved: vec![missing_name(&segment.path)] });
+        }
+        for ((header, segment), scan) in segments.into_iter().zip(scans) {
+            let segment = Arc::new(segment);
+            self.replay(&segment, &header, &scan, horizon)?;
+            self.state.skip_to(scan.seen);
+            (out.last, out.ordinal) = (scan.last, header.ordinal);
+            if let Some(offset) = scan.torn {
+                self.recovery.torn_tail = Some(TornTail { segment: segment.path.clone(), offset: offset as u64 });
+            }
+            // The rows that refer to it hold it open by their own handle.
+            let own = Segment {
+                path: segment.path.clone(),
+                file: segment.file.try_clone().map_err(|e| StoreError::io(&segment.path, e))?,
+                size: segment.size,
+            };
+            out.sealed.push((own, scan.last));
+        }
+        Ok(out)
+    }
+
+    fn replay(&mut self, segment: &Arc<Segment>, header: &SegmentHeader, scan: &replay::Scan, horizon: u64) -> Result<(), StoreError> {
+        for hole in scan.holes.iter().filter(|hole| hole.to > horizon) {
+            let lost = segment.read(hole.offset as u64, hole.length as u64)?;
+            self.cases.push(hole_case(header, hole, &segment.path, &lost));
+        }
+        for found in scan.records.iter().filter(|found| found.header.sequence >= horizon) {
+            let payload = segment.read(found.payload as u64, u64::from(found.header.length))?;
+            let sequence = found.header.sequence;
+            let Some(changes) = decode(&payload) else {
+                let hole = Hole { offset: found.payload, length: payload.len(), from: sequence, to: sequence + 1 };
+                self.cases.push(hole_case(header, &hole, &segment.path, &payload));
+                continue;
+            };
+            for change in changes {
+                self.change(sequence, change, segment, found.payload as u64);
+            }
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, sequence: u64, change: Logged, segment: &Arc<Segment>, payload: u64) {
+        let (key, effect) = match change {
+            Logged::Put { entry, size, crc, at } => {
+                let at = match at {
+                    LoggedAt::Inline(offset) => At::Journal { segment: segment.clone(), offset: payload + offset as u64, cached: None },
+                    LoggedAt::Own(name) => {
+                        self.named.insert(name.clone());
+                        At::Own(name.into())
+                    }
+                };
+                ((entry.place, entry.id), Effect::Put { entry: Arc::from(entry), size, crc, at })
+            }
+            Logged::Update(entry) => ((entry.place, entry.id), Effect::Update(Arc::from(entry))),
+            Logged::Remove(key) => {
+                self.removed.insert(key, sequence);
+                (key, Effect::Remove(key))
+            }
+        };
+        if self.based.get(&key).is_some_and(|based| *based >= sequence) {
+            return;
+        }
+        self.recovery.replayed += 1;
+        self.state.apply(sequence, effect, None);
+    }
+
+    /// Sees that every row has its message, and that every file has its row. Returns what is unfinished.
+    fn settle(&mut self) -> Result<Vec<PathBuf>, StoreError> {
+        let mut lost = Vec::new();
+        let mut mended = Vec::new();
+        let mut live = HashSet::new();
+        for (key, row) in self.state.rows() {
+            let folder = row.entry.as_ref().map(|entry| Folder::of(entry)).or(row.filed).unwrap_or(Folder(key.0, row.facts.area));
+            let eml = self.shelf.eml(*key, folder);
+            let fits = eml.filter(|(_, size)| *size == row.facts.size);
+            match &row.at {
+                At::Own(name) => {
+                    live.insert(name.to_string());
+                    let path = self.layout.large().join(name.as_ref());
+                    if path.metadata().is_ok_and(|metadata| metadata.len() == row.facts.size) {
+                    } else if let Some((folder, _)) = fits {
+                        mended.push((*key, Some(folder), true));
+                    } else {
+                        lost.push((*key, format!("its message of {} bytes is not in {}", row.facts.size, path.display())));
+                    }
+                }
+                At::File if fits.is_none() => {
+                    let what = match eml {
+                        Some((_, size)) => format!("the .eml has {size} bytes, not {}", row.facts.size),
+                        None => "there is no .eml beside the .json".to_owned(),
+                    };
+                    lost.push((*key, what));
+                }
+                At::Journal { .. } | At::File => {}
+            }
+            if row.filed.is_none() && self.shelf.files.contains_key(key) {
+                mended.push((*key, Some(folder), false));
+            }
+        }
+        for (key, folder, in_file) in mended {
+            self.state.mend(key, folder, in_file);
+        }
+        for (key, what) in lost {
+            self.lose(key, what);
+        }
+        self.strays();
+        let mut unfinished = Vec::new();
+        let holes = self.cases.iter().any(|case| case.key.is_none());
+        for name in names(&self.layout.large())?.into_iter().filter(|name| !live.contains(name)) {
+            let path = self.layout.large().join(&name);
+            match name.starts_with('.') || !holes {
+                // What a journal record named and is not live was removed or moved since.
+                true => unfinished.push(path),
+                false if self.named.contains(&name) => unfinished.push(path),
+                false => {
+                    let what = format!("message {name} is named by no journal record that can be read");
+                    self.cases.push(Case { key: None, what, files: vec![path], saved: Vec::new() });
+                }
+            }
+        }
+        Ok(unfinished)
+    }
+
+    /// Files without a row.
+    fn strays(&mut self) {
+        let keys: Vec<Key> = self.shelf.files.keys().filter(|key| self.state.row(**key).is_none()).copied().collect();
+        for key in keys {
+            if self.based.contains_key(&key) || self.cases.iter().any(|case| case.key == Some(key)) {
+                // Removed by the journal (and buried by it), or lost.
+                continue;
+            }
+            if let Some(sequence) = self.removed.get(&key) {
+                self.state.bury(*sequence, Gone { key, folder: Some(Folder(key.0, None)), own: None });
+                continue;
+            }
+            let what = self.shelf.unreadable.get(&key).cloned().unwrap_or_else(|| "there is no .json beside the .eml".into());
+            self.cases.push(Case { key: Some(key), what, files: self.files(key), saved: Vec::new() });
+        }
+    }
+
+    fn lose(&mut self, key: Key, what: String) {
+        let entry = self.state.drop_row(key).and_then(|row| row.entry);
+        let saved = entry.and_then(|entry: Arc<Entry>| serde_json::to_vec_pretty(entry.as_ref()).ok());
+        let saved = saved.map(|text| (format!("{}-{}-journal.json", key.0.as_str(), key.1), text));
+        self.cases.push(Case { key: Some(key), what, files: self.files(key), saved: saved.into_iter().collect() });
+    }
+
+    fn files(&self, key: Key) -> Vec<PathBuf> {
+        let all = self.shelf.files.get(&key).map(Vec::as_slice).unwrap_or_default();
+        let mut paths = Vec::new();
+        for files in all {
+            paths.extend(files.eml.map(|_| self.layout.eml(files.folder, key.1)));
+            paths.extend(files.stamp.map(|_| self.layout.json(files.folder, key.1)));
+        }
+        paths
+    }
+
+    /// Moves what is left of something damaged to `damaged/`, with a text beside it. `None` if an earlier start did so already.
+    fn set_aside(&self, case: Case) -> Result<Option<Damaged>, StoreError> {
+        let folder = self.layout.damaged();
+        let mut files = Vec::new();
+        for (name, bytes) in &case.saved {
+            let path = folder.join(name);
+            if case.files.is_empty() && path.exists() {
+                return Ok(None);
+            }
+            let file = self.disk.create(&path)?;
+            self.disk.write(&file, &path, &mut [std::io::IoSlice::new(bytes)])?;
+            self.disk.sync(&file, &path)?;
+            files.push(path);
+        }
+        for from in &case.files {
+            let below = from.strip_prefix(self.layout.root()).unwrap_or(from);
+            let name = below.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("-");
+            let to = (0..).map(|n| folder.join(if n == 0 { name.clone() } else { format!("{n}-{name}") })).find(|path| !path.exists());
+            let Some(to) = to else { continue };
+            self.disk.rename(from, &to)?;
+            files.push(to);
+        }
+        let damaged = Damaged { files, ..case.listed() };
+        let text = files_text(&damaged);
+        if let Some(first) = damaged.files.first() {
+            let path = PathBuf::from(format!("{}.txt", first.display()));
+            std::fs::write(&path, text).map_err(|e| StoreError::io(&path, e))?;
+        }
+        self.disk.sync_dir(&folder)?;
+        Ok(Some(damaged))
+    }
+}
+
+impl Case {
+    fn listed(&self) -> Damaged {
+        let (place, id) = self.key.unzip();
+        Damaged { id, place, what: self.what.clone(), files: self.files.clone() }
+    }
+}
+
+fn files_text(damaged: &Damaged) -> String {
+    let id = damaged.id.map_or("not known".to_owned(), |id| id.to_string());
+    let mut text = format!("Set aside at {}.\nMessage: {id}\nWhat is wrong: {}\nWhat is left:\n", jiff::Timestamp::now(), damaged.what);
+    for file in &damaged.files {
+        text.push_str(&format!("  {}\n", file.display()));
+    }
+    text
+}
+
+/// Damage in the journal: the bytes are saved as they are, and what ids can be seen in them are named.
+fn hole_case(header: &SegmentHeader, hole: &Hole, path: &Path, lost: &[u8]) -> Case {
+    let ids: Vec<String> = memchr::memmem::find_iter(lost, b"{\"id\":\"")
+        .filter_map(|at| std::str::from_utf8(lost.get(at + 7..at + 19)?).ok()?.parse::<MessageId>().ok())
+        .map(|id| id.to_string())
+        .collect();
+    let about = if ids.is_empty() { String::new() } else { format!("; about {}", ids.join(", ")) };
+    let what =
+        format!("journal records {} to {} cannot be read ({}, at byte {}){about}", hole.from, hole.to - 1, path.display(), hole.offset);
+    let name = format!("journal-{}-{}-{}.bin", header.ordinal, hole.from, hole.offset);
+    // Zeros at the end say nothing.
+    let length = lost.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    Case { key: None, what, files: Vec::new(), saved: vec![(name, lost.get(..length).unwrap_or_default().to_vec())] }
+}
+
+fn missing_name(path: &Path) -> (String, Vec<u8>) {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    (format!("journal-before-{name}.bin"), Vec::new())
+}
+
+/// Files in the journal's folder that were being made.
+fn leftovers(journal: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    Ok(names(journal)?.into_iter().filter(|name| name.starts_with('.')).map(|name| journal.join(name)).collect())
+}
+
+/// Reads all segments, in order, and the highest horizon.
+fn scan_all(segments: &[(SegmentHeader, Segment)], limits: &[Option<u64>]) -> Result<(Vec<replay::Scan>, u64), StoreError> {
+    let mut scans = Vec::new();
+    for ((header, segment), limit) in segments.iter().zip(limits) {
+        let bytes = segment.read(0, segment.size)?;
+        scans.push(replay::scan(&bytes, header, *limit));
+    }
+    let horizon = scans.iter().map(|scan| scan.horizon).max().unwrap_or(0);
+    Ok((scans, horizon))
+}

@@ -1,0 +1,82 @@
+//! What stands in the way of a start is told in one clear line, with what to do; nothing is left behind.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod support;
+
+use std::path::Path;
+
+use support::{Gateway, cli};
+use tempfile::TempDir;
+
+/// A configuration that starts; `change` breaks it.
+fn config(folder: &Path) -> String {
+    let folder = folder.display();
+    format!(
+        "hostname = \"mx1.ours.example\"\ndata_dir = \"{folder}/data\"\n\n[[listener]]\nname = \"internet\"\naddress = \"127.0.0.1:0\"\ndirection = \"inbound\"\n\n\
+         [[route]]\nname = \"ours\"\ndomains = [\"ours.example\"]\nnext_hops = [\"127.0.0.1:9\"]\n\n[inspect]\nchecks = [\"heuristics\"]\n\n\
+         [admin]\nsocket = \"{folder}/admin.sock\"\n\n[log]\nformat = \"json\"\n"
+    )
+}
+
+/// Starts with a broken configuration: how it ended, and what it said outside the log.
+fn fails(folder: &Path, config: &str) -> String {
+    let path = folder.join("mailweir.toml");
+    std::fs::write(&path, config).unwrap();
+    let (code, out, err) = cli(&path, &["serve"]);
+    let mut said: Vec<&str> = err.lines().filter(|line| !line.starts_with('{')).collect();
+    said.retain(|line| !line.contains(": warning: "));
+    assert_eq!(code, 2, "{out}{err}");
+    said.join("\n")
+}
+
+#[test]
+fn what_stands_in_the_way_is_told() {
+    let occupied = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = occupied.local_addr().unwrap().to_string();
+    let rows: [(&str, &str, String, &[&str]); 8] = [
+        ("unknown setting", "[inspect]", "[inspect]\nchekcs = []".into(), &["mailweir.toml:15:1", "chekcs", "checks"]),
+        ("occupied port", "address = \"127.0.0.1:0\"", format!("address = \"{port}\""), &[&port, "in use"]),
+        ("unwritable data directory", "/data\"", "/mailweir.toml/data\"".into(), &["mailweir.toml/data"]),
+        (
+            "missing certificate",
+            "direction = \"inbound\"",
+            "direction = \"inbound\"\ntls_certificate = \"/nowhere/mx1.crt\"\ntls_key = \"/nowhere/mx1.key\"".into(),
+            &["/nowhere/mx1.crt", "mailweir.toml:8:"],
+        ),
+        ("rules directory that is not there", "[admin]", "[rules]\ndirectories = [\"/nowhere/rules\"]\n[admin]".into(), &["/nowhere/rules"]),
+        ("bad regex", "[admin]", "[rules]\ndirectories = [\"FOLDER/rules\"]\n[admin]".into(), &["rules/own.toml:5:11", "pattern", "unclosed group"]),
+        ("no such quarantine store", "[admin]", "[quarantine]\nstore = \"postgres://x\"\n[admin]".into(), &["postgres://x", "not built yet", "sled"]),
+        ("no token file", "[admin]", "[admin]\nhttp = \"127.0.0.1:0\"".into(), &["token_file"]),
+    ];
+    for (what, old, new, wanted) in rows {
+        let folder = TempDir::new().unwrap();
+        std::fs::create_dir(folder.path().join("rules")).unwrap();
+        let rule = "[[rule]]\nid = \"own.bad\"\nwords = \"A bad pattern\"\nwhere = \"subject\"\npattern = '(unclosed'\nscore = 1.0\nhit = [\"x\"]\nmiss = [\"y\"]\n";
+        std::fs::write(folder.path().join("rules/own.toml"), rule).unwrap();
+        let new = new.replace("FOLDER", &folder.path().display().to_string());
+        let good = config(folder.path());
+        assert!(good.contains(old), "{what}: {old:?} is not in the configuration");
+        let said = fails(folder.path(), &good.replacen(old, &new, 1));
+        for part in wanted {
+            assert!(said.contains(part), "{what}: {part:?} is not in:\n{said}");
+        }
+        assert!(said.lines().count() <= 3, "{what}: more than needed:\n{said}");
+    }
+}
+
+#[test]
+fn a_second_gateway_on_the_same_data_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let first = Gateway::start(folder.path(), &config(folder.path()));
+    let second = TempDir::new().unwrap();
+    let other = config(folder.path()).replace("admin.sock", "other.sock");
+    let said = fails(second.path(), &other);
+    assert!(said.contains("data") && said.contains(&first.pid().to_string()), "{said}");
+    assert!(first.stop().success(), "the first went on, and ends well");
+}
+
+#[test]
+fn no_configuration_says_where_it_was_looked_for() {
+    let (code, _, err) = cli(Path::new("/nowhere/mailweir.toml"), &["serve"]);
+    assert!(code == 2 && err.contains("/nowhere/mailweir.toml"), "{err}");
+}

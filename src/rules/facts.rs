@@ -60,6 +60,10 @@ words! {
         FromIsTo = "from-is-to",
         /// The subject holds the recipient's address or the part before the `@`.
         SubjectNamesRecipient = "subject-names-recipient",
+        /// The name in To is the part before the `@` of its address.
+        ToNameIsMailbox = "to-name-is-mailbox",
+        /// X-Mailer and X-MimeOLE, which Outlook Express writes both, name different versions.
+        MailerContradicts = "mailer-contradicts",
         /// The subject has ten letters or more, all of them capitals.
         SubjectCaps = "subject-caps",
         /// All text shown is HTML.
@@ -102,6 +106,8 @@ words! {
         NamedRecipients = "named-recipients",
         /// Received fields.
         ReceivedCount = "received-count",
+        /// Servers it came through, ours included: Received fields, and one more where it came in over a socket.
+        Hops = "hops",
         /// Words of text shown (the longer of plain and HTML).
         BodyWords = "body-words",
         /// Characters in the text that show nothing: zero width, soft hyphens, tags.
@@ -275,6 +281,8 @@ impl Source for Observed<'_> {
                 let recipients = self.context.envelope.recipients.iter().take(3).map(|recipient| recipient.address.key());
                 recipients.chain(addresses::all(self.first("to")).into_iter().take(3)).any(|address| addresses::named_in(&address, subject))
             }
+            Plain::ToNameIsMailbox => addresses::name_is_mailbox(self.first("to")),
+            Plain::MailerContradicts => addresses::versions_differ(self.first("x-mailer"), self.first("x-mimeole")),
             Plain::SubjectCaps => self.measures.subject_caps(),
             Plain::HtmlOnly => self.measures.html_only(),
             Plain::ImageOnly => self.measures.images() > 0 && self.measures.words() < 20,
@@ -300,6 +308,7 @@ impl Source for Observed<'_> {
             Number::RecipientCount => self.context.envelope.recipients.len(),
             Number::NamedRecipients => addresses::all(self.first("to")).len() + addresses::all(self.first("cc")).len(),
             Number::ReceivedCount => self.message.header("received").count(),
+            Number::Hops => self.message.header("received").count() + usize::from(self.context.origin.peer.is_some()),
             Number::BodyWords => self.measures.words(),
             Number::HiddenChars => self.measures.hidden_chars(),
             Number::MixedWords => self.measures.mixed_words(),

@@ -3,7 +3,7 @@
 use super::addresses;
 use super::error::suggestion;
 use super::measures::Measures;
-use crate::mail::{Context, Message, ReversePath};
+use crate::mail::{Context, Message, PartId, ReversePath};
 
 /// Something that holds of a message or does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -240,6 +240,18 @@ impl<'a> Observed<'a> {
         Self { message, context, measures: Measures::new(message) }
     }
 
+    /// What to show of a fact that holds, and the part it is about.
+    pub fn evidence(&self, fact: &Fact) -> (String, Option<PartId>) {
+        match fact {
+            Fact::About(About::Finding, code) => match self.message.findings.iter().find(|finding| finding.code.starts_with(code.as_str()))
+            {
+                Some(finding) => (format!("{} {}", finding.code, finding.evidence), finding.part),
+                None => (fact.to_string(), None),
+            },
+            _ => (fact.to_string(), None),
+        }
+    }
+
     fn first(&self, name: &str) -> &str {
         self.message.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map_or("", |header| header.value.as_str())
     }
@@ -269,7 +281,8 @@ impl Source for Observed<'_> {
         match plain {
             Plain::NullSender => self.context.envelope.sender == ReversePath::Null,
             Plain::SenderDiffers => {
-                let sender = self.context.envelope.sender.address().map(|address| addresses::organisation(&address.domain_key()).to_owned());
+                let sender =
+                    self.context.envelope.sender.address().map(|address| addresses::organisation(&address.domain_key()).to_owned());
                 sender.zip(self.from_domain()).is_some_and(|(sender, from)| sender != addresses::organisation(&from))
             }
             Plain::ReplyToDiffers => addresses::domain(self.first("reply-to"))

@@ -7,12 +7,14 @@ use toml::Value;
 
 use super::log::LogSettings;
 use super::route::RouteSettings;
+use crate::admin;
 use crate::content;
 use crate::deliver;
 use crate::gateway::{self, ListenerSettings};
-use crate::inspect::antivirus;
+use crate::inspect::{self, antivirus};
 use crate::mail::Mode;
 use crate::policy;
+use crate::store;
 
 /// A small useful configuration: what hints quote, and what `mailweir check` is tried on.
 pub const EXAMPLE: &str = include_str!("example.toml");
@@ -34,6 +36,12 @@ directories = ["rules"]
 [delivery]
 ca_file = "/etc/ssl/certs/ca-certificates.crt"
 nameservers = ["192.0.2.53:53"]
+[admin]
+http = "127.0.0.1:8025"
+token_file = "/etc/mailweir/tokens"
+metrics = "127.0.0.1:9125"
+[quarantine]
+keep_area = { Spam = "14d" }
 "#;
 
 /// `[rules]`: rules beside those that come with the program.
@@ -60,6 +68,8 @@ pub struct Config {
     /// Which recipients go to which mail servers; at least one.
     #[serde(rename = "route")]
     pub routes: Vec<RouteSettings>,
+    /// Which checks run.
+    pub inspect: inspect::Settings,
     /// What one message may cost to take apart.
     pub content: content::Limits,
     /// Virus engines, and what their answers lead to.
@@ -70,6 +80,12 @@ pub struct Config {
     pub limits: gateway::Limits,
     /// Mail that goes out: encryption, name servers, times.
     pub delivery: deliver::Settings,
+    /// Held mail: where its index lies, and how long it is kept.
+    pub quarantine: store::Settings,
+    /// The journal that accepted mail is synced to.
+    pub journal: store::JournalSettings,
+    /// Sockets of people and monitors.
+    pub admin: admin::Settings,
     /// Rules of your own.
     pub rules: RulesSettings,
     /// Log lines.
@@ -84,11 +100,15 @@ impl Default for Config {
             mode: Mode::default(),
             listeners: Vec::new(),
             routes: Vec::new(),
+            inspect: inspect::Settings::default(),
             content: content::Limits::default(),
             antivirus: antivirus::Settings::default(),
             policy: policy::Settings::default(),
             limits: gateway::Limits::default(),
             delivery: deliver::Settings::default(),
+            quarantine: store::Settings::default(),
+            journal: store::JournalSettings::default(),
+            admin: admin::Settings::default(),
             rules: RulesSettings::default(),
             log: LogSettings::default(),
         }
@@ -111,6 +131,7 @@ impl Config {
             listener.tls_certificate.iter_mut().chain(&mut listener.tls_key).for_each(join);
         }
         config.routes.iter_mut().filter_map(|route| route.recipients.as_mut()).for_each(join);
+        config.admin.token_file.iter_mut().chain([&mut config.admin.socket]).for_each(join);
         config.rules.directories.iter_mut().chain(&mut config.delivery.ca_file).for_each(join);
         for engine in &mut config.antivirus.engines {
             if let Some(lists) = engine.strip_prefix("builtin:").filter(|lists| !lists.is_empty()) {

@@ -3,6 +3,7 @@
 pub mod config;
 pub mod effective;
 pub mod examine;
+mod keep;
 pub mod load;
 pub mod log;
 pub mod problem;
@@ -10,11 +11,14 @@ mod read;
 pub mod route;
 mod suggest;
 mod syntax;
+mod token;
 mod tree;
 mod validate;
 mod version;
+pub mod wire;
 mod words;
 
 pub use config::Config;
 pub use load::{Loaded, find, load, load_str, read_config};
 pub use problem::{Problem, Severity};
+pub use wire::{Running, StartError, wire};

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use mailweir::content::{Limits, decompose};
 use mailweir::inspect::antivirus::{Antivirus, EngineStatus, Settings, State};
 use mailweir::mail::units::Period;
 use mailweir::mail::{Class, Finding, Message, Part, PartId, PartKind, Reason};
@@ -104,6 +105,25 @@ async fn found_and_clean_over_both_sockets() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn what_clamd_does_not_open_in_a_mail_it_is_shown_decoded() {
+    // clamd's own mail parser does not look into the second part of a multipart/signed.
+    let raw = format!(
+        "From: a@b.example\r\nMIME-Version: 1.0\r\nContent-Type: multipart/signed; boundary=b\r\n\r\n\
+         --b\r\nContent-Type: text/plain\r\n\r\nhello\r\n--b\r\nContent-Type: application/octet-stream\r\nContent-Disposition: attachment; filename=e.com\r\n\
+         Content-Transfer-Encoding: base64\r\n\r\n{}\r\n--b--\r\n",
+        EICAR_BASE64.concat()
+    );
+    let clamd = Clamd::start();
+    let antivirus = patient(clamd.unix());
+    assert_eq!(antivirus.scan(&message(raw.clone(), &[])).await, [], "if clamd has learnt it, take another example");
+    let decomposed = Arc::new(decompose(raw.into(), &Limits::default()));
+    let findings = antivirus.scan(&decomposed).await;
+    assert_eq!(codes(&findings), ["av.malware"]);
+    let part = findings[0].part.and_then(|part| decomposed.part(part)).unwrap();
+    assert_eq!(part.name.as_deref(), Some("e.com"));
 }
 
 #[tokio::test]

@@ -18,6 +18,13 @@ fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/configs")
 }
 
+/// The numbers of rules and of the version change with every rule.
+fn without_numbers(text: &str) -> String {
+    text.lines()
+        .map(|line| if line.contains(", version ") { line.split(';').next().unwrap_or(line) } else { line }.to_owned() + "\n")
+        .collect()
+}
+
 #[test]
 fn every_configuration_gives_what_stands_beside_it() {
     let mut files: Vec<PathBuf> = std::fs::read_dir(directory()).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -29,6 +36,7 @@ fn every_configuration_gives_what_stands_beside_it() {
         let name = path.file_name().unwrap().to_str().unwrap();
         let output = check(name, &["--files-only"]);
         let got = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let got = without_numbers(&got);
         let code = output.status.code();
         let expected = path.with_extension("expected");
         if std::env::var_os("UPDATE").is_some() {
@@ -49,7 +57,7 @@ fn six_mistakes_are_all_named_with_place_and_remedy() {
     let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let problems = answer["problems"].as_array().unwrap();
     let places: Vec<(u64, u64)> = problems.iter().map(|p| (p["line"].as_u64().unwrap(), p["column"].as_u64().unwrap())).collect();
-    assert_eq!(places, [(2, 12), (4, 13), (6, 3), (10, 17), (16, 16), (18, 1)]);
+    assert_eq!(places, [(2, 12), (5, 1), (8, 14), (12, 14), (18, 16), (19, 1)]);
     assert!(problems.iter().all(|problem| problem["hint"].as_str().is_some_and(|hint| !hint.is_empty())));
     assert_eq!((answer["errors"].as_u64(), output.status.code()), (Some(6), Some(1)));
 }

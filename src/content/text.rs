@@ -166,7 +166,7 @@ impl Page<'_> {
                     self.urls.add(url.trim_matches(['"', '\'']));
                 }
             }
-            b"style" => self.tag.hides |= hides(value),
+            b"style" => self.tag.hides |= hides(value, &self.tag.name),
             _ => {}
         }
     }
@@ -194,7 +194,8 @@ impl Page<'_> {
             b"td" | b"th" | b"option" | b"img" | b"input" => ' ',
             _ => return,
         };
-        if !self.text.is_empty() && !self.text.ends_with('\n') && !(gap == ' ' && self.text.ends_with(' ')) {
+        let parted = self.text.is_empty() || self.text.ends_with('\n') || (gap == ' ' && self.text.ends_with(' '));
+        if !parted {
             self.text.push(gap);
         }
     }
@@ -208,12 +209,12 @@ fn ends_explicitly(name: &[u8]) -> bool {
     )
 }
 
-/// Whether a style attribute keeps its element from being seen.
-fn hides(style: &[u8]) -> bool {
+/// Whether a style attribute keeps its element from being seen. A size of zero on a block is a layout trick: what is in it sets its own.
+fn hides(style: &[u8], name: &[u8]) -> bool {
     let style: String = style.iter().filter(|c| !c.is_ascii_whitespace()).map(|c| char::from(c.to_ascii_lowercase())).collect();
     let none = style.contains("display:none") || style.contains("visibility:hidden") || style.contains("mso-hide:all");
     let tiny = style.split_once("font-size:0").is_some_and(|(_, rest)| !rest.starts_with(|c: char| c.is_ascii_digit() || c == '.'));
-    none || tiny
+    none || (tiny && !matches!(name, b"div" | b"table" | b"section" | b"center"))
 }
 
 #[cfg(test)]
@@ -230,12 +231,13 @@ mod tests {
             ("<script>var x='<b>';</script>x<style>p{}</style>y<!-- z -->", "xy", &[]),
             ("<title>t</title>x", "x", &[]),
             ("<a href=\"http://a.example/?x=1&amp;y=2\">link</a>", "link", &["http://a.example/?x=1&y=2"]),
-            ("<img src='cid:1'><img SRC=https://b.example/x.png><a href='#top'>", " ", &["https://b.example/x.png"]),
+            ("<img src='cid:1'><img SRC=https://b.example/x.png><a href='#top'>", "", &["https://b.example/x.png"]),
             ("<a href='http://a.exa\nmple/'>", "", &["http://a.example/"]),
             ("<form action=http://c.example/login>", "", &["http://c.example/login"]),
             ("<meta http-equiv=refresh content='0; url=http://d.example/'>", "", &["http://d.example/"]),
             ("x<div style='DISPLAY: none'>gone<div>too</div></div>y", "x\ny", &[]),
             ("x<span hidden>gone</span>y<span style='font-size:0px'>g</span>z<i style='font-size:0.9em'>k</i>", "xyzk", &[]),
+            ("<div style='font-size:0'>layout</div>", "layout\n", &[]),
             ("x<div style='display:none'>never closed", "x\nnever closed", &[]),
             ("<td>1</td><td>2</td>", "1 2 ", &[]),
             ("<a href=http://e.example", "", &[]),

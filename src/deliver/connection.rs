@@ -67,6 +67,8 @@ pub(super) struct Connection {
     pub messages: usize,
     /// A transaction was begun and not ended: RSET goes before the next.
     pub needs_reset: bool,
+    /// It may be kept idle after use.
+    pub keep: bool,
     /// Counts it for metrics and limits, for as long as it lives.
     pub counted: Option<Box<dyn Send + Sync>>,
 }
@@ -114,7 +116,7 @@ impl Opening<'_> {
             TlsUse::Opportunistic if !capabilities.starttls => (plain.into_socket(), capabilities),
             TlsUse::Opportunistic | TlsUse::Required => self.starttls(plain, capabilities, deadline).await?,
         };
-        Ok(Connection { stream, replies: ReplyReader::default(), capabilities, messages: 0, needs_reset: false, counted: None })
+        Ok(Connection { stream, replies: ReplyReader::default(), capabilities, messages: 0, needs_reset: false, keep: true, counted: None })
     }
 
     async fn starttls(

@@ -29,6 +29,8 @@ pub struct Courier {
     tls: ClientTls,
     pool: Pool,
     mx_slots: Arc<Semaphore>,
+    /// Connections to strangers that may be kept idle, in use ones included; those above are closed after use.
+    mx_kept: Arc<Semaphore>,
 }
 
 /// A connection in hand, with the leave to use it.
@@ -47,6 +49,7 @@ impl Courier {
             tls,
             pool: Pool::default(),
             mx_slots: Arc::new(Semaphore::new(settings.mx_connections.clamp(1, Semaphore::MAX_PERMITS))),
+            mx_kept: Arc::new(Semaphore::new(settings.mx_connections.clamp(1, Semaphore::MAX_PERMITS))),
         }
     }
 
@@ -246,7 +249,9 @@ impl Courier {
         let _trial = hop.admit()?;
         match self.open(hop, deadline).await {
             Ok(mut connection) => {
-                connection.counted = Some(hop.count());
+                let kept = if hop.endpoint.configured { None } else { self.mx_kept.clone().try_acquire_owned().ok() };
+                connection.keep = hop.endpoint.configured || kept.is_some();
+                connection.counted = Some(Box::new((hop.count(), kept)));
                 hop.connected();
                 Ok(connection)
             }

@@ -18,6 +18,9 @@ use crate::mail::Route;
 /// For how long a hop whose TLS handshake failed is spoken to in plain text, where TLS is opportunistic.
 const PLAIN_TIME: Duration = Duration::from_secs(600);
 
+/// For how long an idle connection to a host found by MX is kept.
+const STRANGER_TIME: Duration = Duration::from_secs(5);
+
 /// A host and port to connect to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Endpoint {
@@ -87,7 +90,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Hop {
     pub fn new(route: &Route, endpoint: Endpoint) -> Self {
-        let profile = defaults(route.profile);
+        let mut profile = defaults(route.profile);
+        if !endpoint.configured {
+            // There are many strangers, and few of them get a second message soon.
+            (profile.idle_connections, profile.idle_time) = (profile.idle_connections.min(2), profile.idle_time.min(STRANGER_TIME));
+        }
         let burst = if route.rate == profile.rate { profile.burst } else { whole(route.rate).min(profile.burst) };
         Self {
             name: endpoint.to_string(),
@@ -142,7 +149,7 @@ impl Hop {
     pub fn put(self: &Arc<Self>, connection: Connection) {
         let full = {
             let mut idle = lock(&self.idle);
-            if idle.len() < self.profile.idle_connections {
+            if connection.keep && idle.len() < self.profile.idle_connections {
                 idle.push((connection, Instant::now()));
                 None
             } else {

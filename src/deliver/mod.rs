@@ -39,7 +39,7 @@ use crate::mail::{Address, Body, ReversePath, Route};
 pub use courier::Courier;
 pub use hop::HopStatus;
 
-/// Settings of delivery (`[deliver]`); connections, pacing and retries are settings of each route.
+/// Settings of delivery (`[delivery]`); connections, pacing and retries are settings of each route.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
@@ -64,7 +64,7 @@ pub struct Settings {
     /// For how long a hop that could not be reached is tried after all others. Default 30 s.
     pub down_time: Period,
     /// Connections in use at once to hosts found by MX, all domains together. Default 200. Hops named in routes do not count:
-    /// each has its own limit there, so that slow strangers never hold up one's own mail servers.
+    /// each has its own limit there, so that slow strangers never hold up one's own mail servers. As many again are kept idle, for 5 s.
     pub mx_connections: usize,
     /// Messages over one connection before it is closed. Default 100.
     pub messages_per_connection: usize,

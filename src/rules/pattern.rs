@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use regex::bytes::{Regex, RegexBuilder};
 use regex_syntax::ParserBuilder;
+use regex_syntax::hir::{Hir, HirKind};
 
 use super::literals;
 
@@ -11,6 +12,8 @@ use super::literals;
 const NESTING: u32 = 50;
 /// The most bytes a compiled pattern may take.
 const COMPILED: usize = 1 << 20;
+/// How many times something repeats that may repeat without end, when it is looked for in a window.
+const ENDLESS: usize = 48;
 /// A match that can be longer than this is searched for over the whole value, not in a window.
 const WINDOW: usize = 1024;
 
@@ -20,7 +23,7 @@ pub struct Pattern {
     regex: Regex,
     /// Every match contains one of these (lower case); empty if nothing is known.
     pub literals: Vec<Vec<u8>>,
-    /// The most bytes a match can have, where that is at most [`WINDOW`].
+    /// The most bytes a match has, where that is at most [`WINDOW`]; repetition without end counts as [`ENDLESS`].
     reach: Option<usize>,
 }
 
@@ -38,14 +41,17 @@ impl Pattern {
         if hir.properties().minimum_len().unwrap_or(1) == 0 {
             return Err("the pattern matches the empty text, so it would match everything".into());
         }
-        let regex =
-            RegexBuilder::new(text).unicode(false).case_insensitive(true).nest_limit(NESTING).size_limit(COMPILED).build().map_err(
-                |error| match error {
-                    regex::Error::CompiledTooBig(limit) => format!("the compiled pattern is bigger than {limit} bytes"),
-                    other => other.to_string().lines().last().unwrap_or_default().to_owned(),
-                },
-            )?;
-        let reach = hir.properties().maximum_len().filter(|most| *most <= WINDOW);
+        let regex = RegexBuilder::new(text)
+            .unicode(false)
+            .case_insensitive(true)
+            .nest_limit(NESTING)
+            .size_limit(COMPILED)
+            .build()
+            .map_err(|error| match error {
+                regex::Error::CompiledTooBig(limit) => format!("the compiled pattern is bigger than {limit} bytes"),
+                other => other.to_string().lines().last().unwrap_or_default().to_owned(),
+            })?;
+        let reach = Some(reach(&hir)).filter(|most| *most <= WINDOW);
         Ok(Self { regex, literals: literals::required(&hir).unwrap_or_default(), reach })
     }
 
@@ -90,14 +96,31 @@ impl Pattern {
 
     /// The match that contains the literal found at `literal`, or another one near it.
     ///
-    /// Exact: what stands before the window is seen by `^` and `\b`; a match that touches the window's cut end is not taken,
-    /// because it may owe itself to the cut. It cannot be one with our literal, which ends more than `reach` before the cut.
+    /// What stands before the window is seen by `^` and `\b`. A match that touches the window's cut end may owe itself to the cut, or
+    /// go on after it, so the whole value is asked then. So this is exact for patterns whose repetitions have an end, and for others
+    /// misses only what would have begun more than [`ENDLESS`] repetitions before its literal.
     pub fn find_around(&self, value: &[u8], literal: Range<usize>) -> Option<Range<usize>> {
         let Some(reach) = self.reach else { return self.find(value) };
         let start = literal.start.saturating_sub(reach);
         let end = (literal.end + reach + 4).min(value.len());
         let found = self.regex.find_at(value.get(..end)?, start)?.range();
-        (found.end < end || end == value.len()).then_some(found)
+        if found.end < end || end == value.len() { Some(found) } else { self.regex.find_at(value, start).map(|found| found.range()) }
+    }
+}
+
+/// The most bytes of a match, with an end put to repetitions that have none.
+fn reach(hir: &Hir) -> usize {
+    let bounded = hir.properties().maximum_len();
+    match (bounded, hir.kind()) {
+        (Some(most), _) => most,
+        (None, HirKind::Repetition(repetition)) => {
+            let times = repetition.max.map_or(ENDLESS.max(repetition.min as usize), |max| max as usize);
+            reach(&repetition.sub).saturating_mul(times)
+        }
+        (None, HirKind::Capture(capture)) => reach(&capture.sub),
+        (None, HirKind::Concat(subs)) => subs.iter().map(reach).fold(0, usize::saturating_add),
+        (None, HirKind::Alternation(subs)) => subs.iter().map(reach).max().unwrap_or(0),
+        (None, _) => usize::MAX,
     }
 }
 
@@ -152,6 +175,8 @@ mod tests {
             (r"foo.{0,5}bar", "foo 123 bar"),
             (r"foo.{0,5}bar\b", "foo 123 barfoo bar12345678901234567890"),
             (r"foo.{0,5}bar", "foo 123456 bar"),
+            (r"\w+ foo \w+", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa foo x"),
+            (r"foo \w+$", "foo aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa foo"),
         ] {
             let pattern = Pattern::regex(pattern).unwrap();
             assert!(pattern.has_window());
@@ -166,6 +191,7 @@ mod tests {
             }
             assert_eq!(found, pattern.is_match(value), "{pattern:?}");
         }
-        assert!(!Pattern::regex("foo.*bar").unwrap().has_window());
+        assert!(Pattern::regex("foo.*bar").unwrap().has_window());
+        assert!(!Pattern::regex("foo(?:.*x){40}bar").unwrap().has_window());
     }
 }

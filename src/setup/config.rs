@@ -1,14 +1,20 @@
 //! The type of the configuration file: the settings of all parts, composed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use toml::Value;
 
 use super::log::LogSettings;
 use super::route::RouteSettings;
+use crate::admin;
+use crate::content;
+use crate::deliver;
+use crate::gateway::{self, ListenerSettings};
+use crate::inspect::{self, antivirus};
 use crate::mail::Mode;
 use crate::policy;
+use crate::store;
 
 /// A small useful configuration: what hints quote, and what `mailweir check` is tried on.
 pub const EXAMPLE: &str = include_str!("example.toml");
@@ -19,8 +25,23 @@ const MORE_EXAMPLES: &str = r#"
 recipients = "groupwise-users.txt"
 connections = 10
 rate = 3.0
+[[listener]]
+clients = ["10.0.0.20", "10.0.1.0/24"]
+line_endings = "refuse"
+tls = "offer"
+tls_certificate = "/etc/mailweir/mx1.crt"
+tls_key = "/etc/mailweir/mx1.key"
 [rules]
 directories = ["rules"]
+[delivery]
+ca_file = "/etc/ssl/certs/ca-certificates.crt"
+nameservers = ["192.0.2.53:53"]
+[admin]
+http = "127.0.0.1:8025"
+token_file = "/etc/mailweir/tokens"
+metrics = "127.0.0.1:9125"
+[quarantine]
+keep_area = { Spam = "14d" }
 "#;
 
 /// `[rules]`: rules beside those that come with the program.
@@ -41,11 +62,30 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// How strictly findings are acted on: `normal`, `observe`, `av-only` or `hold-all`. Default: `normal`.
     pub mode: Mode,
+    /// Sockets that mail comes in over; at least one.
+    #[serde(rename = "listener")]
+    pub listeners: Vec<ListenerSettings>,
     /// Which recipients go to which mail servers; at least one.
     #[serde(rename = "route")]
     pub routes: Vec<RouteSettings>,
+    /// Which checks run.
+    pub inspect: inspect::Settings,
+    /// What one message may cost to take apart.
+    pub content: content::Limits,
+    /// Virus engines, and what their answers lead to.
+    pub antivirus: antivirus::Settings,
     /// Score thresholds, and what to do with each class of finding.
     pub policy: policy::Settings,
+    /// Connections, sizes and times of mail that comes in.
+    pub limits: gateway::Limits,
+    /// Mail that goes out: encryption, name servers, times.
+    pub delivery: deliver::Settings,
+    /// Held mail: where its index lies, and how long it is kept.
+    pub quarantine: store::Settings,
+    /// The journal that accepted mail is synced to.
+    pub journal: store::JournalSettings,
+    /// Sockets of people and monitors.
+    pub admin: admin::Settings,
     /// Rules of your own.
     pub rules: RulesSettings,
     /// Log lines.
@@ -58,8 +98,17 @@ impl Default for Config {
             hostname: String::new(),
             data_dir: PathBuf::from("/var/lib/mailweir"),
             mode: Mode::default(),
+            listeners: Vec::new(),
             routes: Vec::new(),
+            inspect: inspect::Settings::default(),
+            content: content::Limits::default(),
+            antivirus: antivirus::Settings::default(),
             policy: policy::Settings::default(),
+            limits: gateway::Limits::default(),
+            delivery: deliver::Settings::default(),
+            quarantine: store::Settings::default(),
+            journal: store::JournalSettings::default(),
+            admin: admin::Settings::default(),
             rules: RulesSettings::default(),
             log: LogSettings::default(),
         }
@@ -70,6 +119,42 @@ impl Config {
     /// Puts in what depends on other settings.
     pub fn fill(&mut self) {
         self.routes.iter_mut().for_each(RouteSettings::fill);
+    }
+
+    /// The same with every path that is not absolute beginning at `dir`, the configuration file's directory.
+    #[must_use]
+    pub fn resolved(&self, dir: &Path) -> Self {
+        let mut config = self.clone();
+        let join = |path: &mut PathBuf| *path = dir.join(&*path);
+        join(&mut config.data_dir);
+        for listener in &mut config.listeners {
+            listener.tls_certificate.iter_mut().chain(&mut listener.tls_key).for_each(join);
+        }
+        config.routes.iter_mut().filter_map(|route| route.recipients.as_mut()).for_each(join);
+        config.admin.token_file.iter_mut().chain([&mut config.admin.socket]).for_each(join);
+        config.rules.directories.iter_mut().chain(&mut config.delivery.ca_file).for_each(join);
+        for engine in &mut config.antivirus.engines {
+            if let Some(lists) = engine.strip_prefix("builtin:").filter(|lists| !lists.is_empty()) {
+                *engine = format!("builtin:{}", dir.join(lists).display());
+            }
+        }
+        config
+    }
+
+    /// The policy's settings, with those that stand in `[antivirus]`.
+    pub fn policy(&self) -> policy::Settings {
+        let antivirus = &self.antivirus;
+        policy::Settings {
+            on_unavailable: antivirus.on_unavailable,
+            unavailable_hold_after: antivirus.unavailable_hold_after,
+            on_unscannable: antivirus.on_unscannable,
+            on_encrypted: antivirus.on_encrypted,
+            on_malware_inbound: antivirus.on_malware_inbound,
+            on_malware_outbound: antivirus.on_malware_outbound,
+            on_suspicious: antivirus.on_suspicious,
+            on_unwanted: antivirus.on_unwanted,
+            ..self.policy.clone()
+        }
     }
 
     /// All settings as a tree of values, by the names of the file.

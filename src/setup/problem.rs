@@ -56,11 +56,16 @@ impl Problem {
     /// From the text of an error of ours, which says after a semicolon what to do.
     pub fn from_text(text: &str) -> Self {
         match text.split_once("; ") {
-            Some((what, hint)) => match hint.strip_prefix("write ") {
-                Some(hint) => Self::error(what, hint),
-                None => Self::error(what, format!("do: {hint}")),
-            },
+            Some((what, hint)) => Self::said(what, hint),
             None => Self::error(text, ""),
+        }
+    }
+
+    /// An error with the advice of another part, which begins with the word that says what to do.
+    pub fn said(what: impl Into<String>, advice: &str) -> Self {
+        match advice.strip_prefix("write ") {
+            Some(hint) if !hint.starts_with("at least") => Self::error(what, hint),
+            _ => Self::error(what, format!("do: {advice}")),
         }
     }
 

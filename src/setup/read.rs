@@ -62,6 +62,7 @@ pub fn read<T: DeserializeOwned>(source: &Source<'_>, examples: &Value) -> Read<
         };
         let span = error.span().unwrap_or(0..0);
         let path = tree::locate(table.get_ref(), &span).unwrap_or_default();
+        let (path, span) = tree::quoted_element(table.get_ref(), &path, error.message()).unwrap_or((path, span));
         let said = words::value(error.message(), &path, examples);
         let known = said.kind == Kind::Missing && said.meant.as_ref().is_some_and(|meant| removed.contains(&meant.to_string()));
         if !known {
@@ -139,6 +140,7 @@ mod tests {
     #[serde(deny_unknown_fields, default)]
     struct Sample {
         name: String,
+        sizes: Vec<Size>,
         limits: Limits,
         route: Vec<Route>,
     }
@@ -184,7 +186,7 @@ mod tests {
         let rows = [
             (
                 "nam = 'x'",
-                "f:1:1: error: unknown setting `nam` at the top of the file; did you mean `name`?\n    write: name = \"a\" (settings here are: name, limits, route)",
+                "f:1:1: error: unknown setting `nam` at the top of the file; did you mean `name`?\n    write: name = \"a\" (settings here are: name, sizes, limits, route)",
             ),
             (
                 "[limits]\nrecipients = '7'",
@@ -208,13 +210,17 @@ mod tests {
             ),
             (
                 "[limit]\nx = 1",
-                "f:1:2: error: unknown setting `limit` at the top of the file; did you mean `limits`?\n    write: [limits] (settings here are: name, limits, route)",
+                "f:1:2: error: unknown setting `limit` at the top of the file; did you mean `limits`?\n    write: [limits] (settings here are: name, sizes, limits, route)",
             ),
             (
                 "message_size = '1MB'",
                 "f:1:1: error: unknown setting `message_size` at the top of the file; it belongs in [limits]\n    do: move it below [limits]",
             ),
             ("[[route]]\nname = 'r'", "f:1:1: error: `domains` is missing in [[route]]\n    write: domains = [\"b\"]"),
+            (
+                "sizes = ['1MB', '5 x']",
+                "f:1:17: error: `sizes`: not a size: \"5 x\"\n    write: a number and KB, MB, GB, KiB, MiB or GiB, such as \"50MB\"",
+            ),
             (
                 "[[route]]\ndomains = ['a', 3]\nname = 'r'",
                 "f:2:17: error: element 2 of `domains` is the number 3; it must be a text in quotes\n    write: \"b\"",

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::problem::Problem;
+use crate::deliver::profile;
 use crate::mail::units::Period;
 use crate::mail::{Address, Delivery, Profile, Route};
 
@@ -47,9 +48,9 @@ pub struct RouteSettings {
     pub retry: Vec<Period>,
     /// Age at which an undelivered recipient is given up and the sender told. Default: 5d.
     pub expire: Period,
-    /// Connections to one next hop at once. Default: by profile (generic 20, groupwise 10, exchange 15).
+    /// Connections to one next hop at once. Default: by profile (generic 20, groupwise 8, exchange 15).
     pub connections: Option<usize>,
-    /// Messages per second to one next hop. Default: by profile (groupwise 3; others as fast as they take them).
+    /// Messages per second to one next hop. Default: by profile (groupwise 2.5; others as fast as they take them).
     pub rate: Option<f64>,
 }
 
@@ -77,14 +78,9 @@ impl RouteSettings {
     pub fn fill(&mut self) {
         let outbound = self.direction == RouteDirection::Outbound;
         self.delivery.get_or_insert(if outbound { Delivery::Spool } else { Delivery::CutThrough });
-        // GroupWise refuses more than 30 messages in 10 seconds from one host; Exchange more than 20 connections of a source.
-        let (connections, rate) = match self.profile {
-            Profile::Generic => (20, None),
-            Profile::Groupwise => (10, Some(3.0)),
-            Profile::Exchange => (15, None),
-        };
-        self.connections.get_or_insert(connections);
-        self.rate = self.rate.or(rate);
+        let defaults = profile::defaults(self.profile);
+        self.connections.get_or_insert(defaults.connections);
+        self.rate = self.rate.or(defaults.rate);
     }
 
     /// The route, with the addresses of its list file. Next hops that cannot be read are left out: the check has named them.
@@ -160,7 +156,7 @@ mod tests {
     fn defaults_depend_on_direction_and_profile() {
         let build = |direction, profile| RouteSettings { direction, profile, ..RouteSettings::default() }.build(None);
         let inbound = build(RouteDirection::Inbound, Profile::Groupwise);
-        assert_eq!((inbound.delivery, inbound.outbound, inbound.connections, inbound.rate), (Delivery::CutThrough, false, 10, Some(3.0)));
+        assert_eq!((inbound.delivery, inbound.outbound, inbound.connections, inbound.rate), (Delivery::CutThrough, false, 8, Some(2.5)));
         let outbound = build(RouteDirection::Outbound, Profile::Generic);
         assert_eq!((outbound.delivery, outbound.outbound, outbound.connections, outbound.rate), (Delivery::Spool, true, 20, None));
         assert_eq!(outbound.retry.len(), 4);

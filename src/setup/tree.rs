@@ -159,6 +159,22 @@ fn parsed(value: &toml::Value) -> Option<Spanned<DeValue<'static>>> {
     Some(Spanned::new(NOWHERE, value))
 }
 
+/// Of a list, the first element that a message quotes: the error of an element's text has no place of its own.
+pub fn quoted_element(table: &DeTable<'_>, path: &Path, message: &str) -> Option<(Path, Range<usize>)> {
+    let mut found = None;
+    walk(table, &mut Path::default(), &mut |at, _, value| {
+        if let (DeValue::Array(list), true, None) = (value.get_ref(), at == path, &found) {
+            let quoted =
+                |element: &Spanned<DeValue<'_>>| element.get_ref().as_str().is_some_and(|text| message.contains(&format!("{text:?}")));
+            found = list.iter().position(quoted).and_then(|i| {
+                let way = Path(at.0.iter().cloned().chain([Step::Index(i)]).collect());
+                Some((way, list.get(i)?.span()))
+            });
+        }
+    });
+    found
+}
+
 /// Takes a value out of the tree; whether it was there.
 pub fn remove(table: &mut DeTable<'_>, path: &Path) -> bool {
     fn from_table(table: &mut DeTable<'_>, steps: &[Step]) -> bool {

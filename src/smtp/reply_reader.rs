@@ -224,7 +224,8 @@ mod tests {
     fn what_is_no_reply() {
         let long = [b"250 ".as_slice(), &[b'x'; 3000], b"\r\n"].concat();
         let many = b"250-x\r\n".repeat(MAX_LINES + 1);
-        let rows: &[(&[u8], fn(&ReplyFault) -> bool)] = &[
+        type Row<'a> = (&'a [u8], fn(&ReplyFault) -> bool);
+        let rows: &[Row<'_>] = &[
             (b"\r\n", |fault| matches!(fault, ReplyFault::NotAReply(_))),
             (b"25\r\n", |fault| matches!(fault, ReplyFault::NotAReply(_))),
             (b"2500 x\r\n", |fault| matches!(fault, ReplyFault::NotAReply(_))),

@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use super::StoreError;
 use super::change::Key;
 use super::files::Stamp;
 use super::state::Facts;
@@ -37,20 +36,23 @@ pub(super) struct Line {
 }
 
 impl Index {
-    /// Opens the index; if that cannot be done, moves it aside and begins a new one. The text says why.
-    pub(super) fn open(path: &Path) -> Result<(Self, Option<String>), StoreError> {
+    /// Opens the index; if that cannot be done, moves it aside and begins a new one; if that cannot be done either (a full disk), goes
+    /// without. The text says why.
+    pub(super) fn open(path: &Path) -> (Option<Self>, Option<String>) {
         let missing = !path.exists();
-        match Self::try_open(path) {
-            Ok(index) => Ok((index, missing.then(|| "there was none".to_owned()))),
-            Err(why) => {
-                let aside = aside(path);
-                // Of earlier broken ones none is of use.
-                let _ = std::fs::remove_dir_all(&aside);
-                std::fs::rename(path, &aside).or_else(|_| std::fs::remove_dir_all(path)).map_err(|e| StoreError::io(path, e))?;
-                let index = Self::try_open(path).map_err(|what| StoreError::Damaged { what: format!("{}: {what}", path.display()) })?;
-                Ok((index, Some(why)))
-            }
+        let why = match Self::try_open(path) {
+            Ok(index) => return (Some(index), missing.then(|| "there was none".to_owned())),
+            Err(why) => why,
+        };
+        let aside = aside(path);
+        // Of earlier broken ones none is of use.
+        let _ = std::fs::remove_dir_all(&aside);
+        let moved = std::fs::rename(path, &aside).or_else(|_| std::fs::remove_dir_all(path)).map_err(|e| e.to_string());
+        let index = moved.and_then(|()| Self::try_open(path));
+        if let Err(error) = &index {
+            tracing::error!(error, path = %path.display(), "no index: entries are read from their files");
         }
+        (index.ok(), Some(why))
     }
 
     fn try_open(path: &Path) -> Result<Self, String> {
@@ -178,7 +180,8 @@ mod tests {
         let entry = entry(Place::Quarantine);
         let key = (entry.place, entry.id);
         {
-            let (index, why) = Index::open(&path).unwrap();
+            let (index, why) = Index::open(&path);
+            let index = index.unwrap();
             assert_eq!(why.as_deref(), Some("there was none"));
             index.put([(key, line(dir.path(), 5, &entry), &entry)]);
             assert_eq!(index.get(key, 5), Some(entry.clone()));
@@ -186,7 +189,8 @@ mod tests {
             assert_eq!(index.get((Place::Spool, entry.id), 5), None);
             index.flush();
         }
-        let (index, why) = Index::open(&path).unwrap();
+        let (index, why) = Index::open(&path);
+        let index = index.unwrap();
         assert_eq!(why, None);
         let lines: Vec<_> = index.lines().collect();
         assert_eq!((lines.len(), lines[0].0, lines[0].1.facts.sequence), (1, key, 5));
@@ -198,14 +202,16 @@ mod tests {
     fn another_version_or_garbage_is_moved_aside() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("index.sled");
-        Index::open(&path).unwrap().0.db.insert("format", b"mailweir index 0").unwrap();
-        let (index, why) = Index::open(&path).unwrap();
+        Index::open(&path).0.unwrap().db.insert("format", b"mailweir index 0").unwrap();
+        let (index, why) = Index::open(&path);
+        let index = index.unwrap();
         assert!(why.unwrap().contains("another version"));
         drop(index);
         for file in ["db", "conf"] {
             std::fs::write(path.join(file), [0xFF; 4096]).unwrap();
         }
-        let (_, why) = Index::open(&path).unwrap();
+        let (index, why) = Index::open(&path);
+        assert!(index.is_some());
         assert!(why.is_some() && aside(&path).exists());
     }
 }

@@ -17,6 +17,7 @@ pub mod crash;
 
 mod change;
 mod checkpoint;
+mod damage;
 mod disk;
 mod error;
 mod files;
@@ -48,10 +49,11 @@ use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 pub use change::Change;
+pub use damage::Damaged;
 pub use error::StoreError;
 pub use read::Depth;
 pub use records::Scanned;
-pub use recover::{Damaged, Recovery, TornTail};
+pub use recover::{Recovery, TornTail};
 pub use settings::{JournalSettings, Settings};
 
 use change::{Message, Pending};
@@ -123,8 +125,8 @@ impl Store {
         let (begun, layout) = (Instant::now(), Layout::new(dir));
         layout.create(&disk)?;
         let lock = layout.lock(true)?;
-        let (index, index_rebuilt) = Index::open(&layout.index())?;
-        let found = recover::run(&disk, &layout, journal.memory.0, Some(&index), true)?;
+        let (index, index_rebuilt) = Index::open(&layout.index());
+        let found = recover::run(&disk, &layout, journal.memory.0, index.as_ref(), true)?;
         let pool = Pool::new(disk.clone(), layout.clone(), journal.segment_size.0, journal.segments, found.sealed, found.free, found.names);
         pool.release(found.state.horizon());
         if pool.is_dry() {
@@ -132,7 +134,7 @@ impl Store {
             pool.grow().or_else(|error| if matches!(error, StoreError::Full) { Ok(()) } else { Err(error) })?;
         }
         let sequence = found.state.last();
-        let shared = Arc::new(Shared::new(disk, layout, journal.clone(), pool, found.state, Some(index)));
+        let shared = Arc::new(Shared::new(disk, layout, journal.clone(), pool, found.state, index));
         let writer = Writer::new(shared.clone(), found.ordinal, sequence, found.last);
         let (orders, queue) = mpsc::channel(journal::QUEUE);
         let (one, two) = (shared.clone(), shared.clone());
@@ -256,10 +258,10 @@ impl Store {
             let _ = orders.send(Order::Stop).await;
         }
         let threads = std::mem::take(&mut *lock(&self.threads));
-        let shared = self.shared.clone();
+        let (shared, writes) = (self.shared.clone(), self.orders.is_some());
         let done = blocking(move || {
             stop(&shared, threads);
-            let done = if shared.index.is_some() { checkpoint::round(&shared, Scope::All) } else { Ok(()) };
+            let done = if writes { checkpoint::round(&shared, Scope::All) } else { Ok(()) };
             if let Some(index) = &shared.index {
                 index.flush();
             }

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::change::Key;
+use super::damage::Damaged;
 use super::files::{check_message, read_message, read_sheet};
 use super::layout::Folder;
-use super::recover::Damaged;
 use super::state::{At, Facts, Row};
 use super::{Shared, Store, StoreError, blocking, lock};
 use crate::mail::{Area, Entry, MessageId, Place};

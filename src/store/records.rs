@@ -46,7 +46,7 @@ pub(super) struct Records {
 
 /// The file of one day.
 #[derive(Debug)]
-struct Day {
+pub(super) struct Day {
     date: Date,
     path: PathBuf,
     file: File,
@@ -68,7 +68,7 @@ impl Records {
     }
 
     /// Appends and returns the file and how long it is now.
-    fn append(&self, records: &[Record]) -> Result<Option<(Arc<Day>, u64)>, StoreError> {
+    pub(super) fn append(&self, records: &[Record]) -> Result<Option<(Arc<Day>, u64)>, StoreError> {
         let Some(first) = records.first() else { return Ok(None) };
         let mut lines = Vec::with_capacity(512 * records.len());
         // Room for the line end before, should the last line have been cut off.

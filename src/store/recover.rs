@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::StoreError;
 use super::change::{Key, Logged, LoggedAt, decode};
+use super::damage::{Case, Damaged, hole_case, missing_name};
 use super::disk::Disk;
 use super::frame::{SEGMENT_HEADER, SegmentHeader};
 use super::index::Index;
@@ -20,7 +21,7 @@ use super::replay::{self, Hole};
 use super::segment::Segment;
 use super::shelf::{Known, Shelf};
 use super::state::{At, Effect, Gone, Row, State};
-use crate::mail::{Entry, MessageId, Place};
+use crate::mail::Entry;
 
 /// What the start found.
 #[derive(Debug, Default)]
@@ -50,19 +51,6 @@ pub struct TornTail {
     pub offset: u64,
 }
 
-/// Something that the store was trusted with and cannot give back as it was.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Damaged {
-    /// Which message; `None` where not even that can be read.
-    pub id: Option<MessageId>,
-    /// Which of our two keeps had it.
-    pub place: Option<Place>,
-    /// What is wrong.
-    pub what: String,
-    /// Where what is left of it lies now.
-    pub files: Vec<PathBuf>,
-}
-
 impl Recovery {
     /// One line for the log, and one for each piece of damage.
     pub(super) fn log(&self, dir: &Path) {
@@ -90,17 +78,7 @@ pub(super) struct Recovered {
     pub last: u64,
 }
 
-/// Damage as it was found, to be set aside.
-struct Case {
-    key: Option<Key>,
-    what: String,
-    files: Vec<PathBuf>,
-    /// What lies in no file of its own, with the name it shall get.
-    saved: Vec<(String, Vec<u8>)>,
-}
-
 struct Work<'a> {
-    disk: &'a Disk,
     layout: &'a Layout,
     state: State,
     shelf: Shelf,
@@ -118,7 +96,6 @@ pub(super) fn run(disk: &Disk, layout: &Layout, budget: u64, index: Option<&Inde
     let mut shelf = Shelf::list(layout)?;
     let known = shelf.known(layout, index);
     let mut work = Work {
-        disk,
         layout,
         state: State::new(budget),
         shelf,
@@ -138,7 +115,7 @@ pub(super) fn run(disk: &Disk, layout: &Layout, budget: u64, index: Option<&Inde
         unfinished.iter().try_for_each(|path| disk.remove(path))?;
     }
     for case in std::mem::take(&mut work.cases) {
-        let damaged = if write { work.set_aside(case)? } else { Some(case.listed()) };
+        let damaged = if write { case.set_aside(disk, layout)? } else { Some(case.listed()) };
         work.recovery.damaged.extend(damaged);
     }
     work.recovery.entries = work.state.len();
@@ -350,74 +327,6 @@ impl Work<'_> {
         }
         paths
     }
-
-    /// Moves what is left of something damaged to `damaged/`, with a text beside it. `None` if an earlier start did so already.
-    fn set_aside(&self, case: Case) -> Result<Option<Damaged>, StoreError> {
-        let folder = self.layout.damaged();
-        let mut files = Vec::new();
-        for (name, bytes) in &case.saved {
-            let path = folder.join(name);
-            if case.files.is_empty() && path.exists() {
-                return Ok(None);
-            }
-            let file = self.disk.create(&path)?;
-            self.disk.write(&file, &path, &mut [std::io::IoSlice::new(bytes)])?;
-            self.disk.sync(&file, &path)?;
-            files.push(path);
-        }
-        for from in &case.files {
-            let below = from.strip_prefix(self.layout.root()).unwrap_or(from);
-            let name = below.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("-");
-            let to = (0..).map(|n| folder.join(if n == 0 { name.clone() } else { format!("{n}-{name}") })).find(|path| !path.exists());
-            let Some(to) = to else { continue };
-            self.disk.rename(from, &to)?;
-            files.push(to);
-        }
-        let damaged = Damaged { files, ..case.listed() };
-        let text = files_text(&damaged);
-        if let Some(first) = damaged.files.first() {
-            let path = PathBuf::from(format!("{}.txt", first.display()));
-            std::fs::write(&path, text).map_err(|e| StoreError::io(&path, e))?;
-        }
-        self.disk.sync_dir(&folder)?;
-        Ok(Some(damaged))
-    }
-}
-
-impl Case {
-    fn listed(&self) -> Damaged {
-        let (place, id) = self.key.unzip();
-        Damaged { id, place, what: self.what.clone(), files: self.files.clone() }
-    }
-}
-
-fn files_text(damaged: &Damaged) -> String {
-    let id = damaged.id.map_or("not known".to_owned(), |id| id.to_string());
-    let mut text = format!("Set aside at {}.\nMessage: {id}\nWhat is wrong: {}\nWhat is left:\n", jiff::Timestamp::now(), damaged.what);
-    for file in &damaged.files {
-        text.push_str(&format!("  {}\n", file.display()));
-    }
-    text
-}
-
-/// Damage in the journal: the bytes are saved as they are, and what ids can be seen in them are named.
-fn hole_case(header: &SegmentHeader, hole: &Hole, path: &Path, lost: &[u8]) -> Case {
-    let ids: Vec<String> = memchr::memmem::find_iter(lost, b"{\"id\":\"")
-        .filter_map(|at| std::str::from_utf8(lost.get(at + 7..at + 19)?).ok()?.parse::<MessageId>().ok())
-        .map(|id| id.to_string())
-        .collect();
-    let about = if ids.is_empty() { String::new() } else { format!("; about {}", ids.join(", ")) };
-    let what =
-        format!("journal records {} to {} cannot be read ({}, at byte {}){about}", hole.from, hole.to - 1, path.display(), hole.offset);
-    let name = format!("journal-{}-{}-{}.bin", header.ordinal, hole.from, hole.offset);
-    // Zeros at the end say nothing.
-    let length = lost.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    Case { key: None, what, files: Vec::new(), saved: vec![(name, lost.get(..length).unwrap_or_default().to_vec())] }
-}
-
-fn missing_name(path: &Path) -> (String, Vec<u8>) {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    (format!("journal-before-{name}.bin"), Vec::new())
 }
 
 /// Files in the journal's folder that were being made.

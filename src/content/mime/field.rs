@@ -50,7 +50,7 @@ impl Structured {
         let (value, params) = text.split_at(head);
         let value = without_comments(value);
         let value: String = value.iter().filter(|c| c.is_ascii_graphic() && !matches!(c, b'"' | b',')).map(|c| char::from(*c)).collect();
-        Self { value: value.to_ascii_lowercase(), params: read_params(params), raw }
+        Self { value: value.to_ascii_lowercase(), params: read_params(params), raw: raw.to_vec() }
     }
 
     /// All values of the parameter as text, RFC 2231 forms first, then the plain ones (with encoded words decoded), duplicates removed.
@@ -352,7 +352,7 @@ mod tests {
         let whole = b"x/y; name*0*=utf-8''gr%C3; name*1*=%BCn; boundary=\"a\\\"b\" (c); name=\"=?utf-8?q?=C3=BC?=\"";
         for end in 0..=whole.len() {
             let cut = Structured::read(&whole[..end]);
-            (cut.boundaries(), cut.texts("name"));
+            assert!(cut.boundaries().len() <= MAX_BOUNDARIES && cut.texts("name").len() <= MAX_PARAMS);
         }
     }
 

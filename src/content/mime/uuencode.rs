@@ -25,10 +25,10 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
             continue;
         }
         let Some((name, is_base64, body)) = data.get(at..).and_then(begin) else { continue };
-        if files >= MAX_FILES || !finds.look(body.len().min(1 << 20)) {
+        let (bytes, used) = if is_base64 { base64_lines(body) } else { lines(body) };
+        if files >= MAX_FILES || !finds.look(used) {
             return;
         }
-        let (bytes, used) = if is_base64 { base64_lines(body) } else { lines(body) };
         if bytes.is_empty() {
             continue;
         }

@@ -1,5 +1,7 @@
 //! Field values as text: unfolded, with encoded words (RFC 2047) decoded.
 
+use std::borrow::Cow;
+
 use memchr::memmem;
 
 use super::base64::{self, Style};
@@ -40,8 +42,12 @@ pub(crate) fn decode(value: &[u8]) -> String {
 }
 
 /// A value without CR and LF; the blank that follows a line end stays.
-pub(crate) fn unfold(value: &[u8]) -> Vec<u8> {
-    value.iter().copied().filter(|c| !matches!(c, b'\r' | b'\n')).collect()
+pub(crate) fn unfold(value: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr2(b'\r', b'\n', value).is_none() {
+        return Cow::Borrowed(value);
+    }
+    let pieces = value.split(|c| matches!(c, b'\r' | b'\n'));
+    Cow::Owned(pieces.collect::<Vec<_>>().concat())
 }
 
 struct Word {

@@ -3,6 +3,8 @@
 //! To add one: one file here with its `pub(crate) const CONTAINER`, and one line in [`CONTAINERS`] (and its name taken out of
 //! `sniff::UNOPENED`).
 
+#[cfg(test)]
+pub(crate) mod bomb;
 mod gzip;
 pub(crate) mod tar;
 mod tnef;

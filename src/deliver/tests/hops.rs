@@ -256,3 +256,17 @@ async fn by_mx() {
     assert_eq!(two.lines().iter().filter(|line| line.starts_with("RCPT")).count(), 4);
     assert_eq!(two.messages().len(), 3, "two recipients of one domain in one transaction");
 }
+
+#[tokio::test]
+async fn idle_connections_to_strangers_are_bounded() {
+    let (one, two) = twins(usual(), usual()).await;
+    let dns = serve(vec![("one.example", "A", "127.0.0.1"), ("two.example", "A", "127.0.0.2")]).await;
+    let settings = Settings { mx_port: one.address.port(), mx_connections: 1, ..Settings::default() };
+    let courier = Courier::new(&settings, "mx1.example", Arc::new(Resolver::new(&[dns]).unwrap()), ClientTls::new(None).unwrap());
+    let route = Arc::new(Route { next_hops: vec![NextHop::Mx], ..(*route(&[])).clone() });
+    for _ in 0..2 {
+        assert_eq!(words(&courier.deliver(job(&route, &["x@one.example", "x@two.example"])).await), ["delivered 250", "delivered 250"]);
+    }
+    // The only place for an idle connection is the first one's; the second is closed after each use.
+    assert_eq!(one.connections() + two.connections(), 3);
+}

@@ -18,14 +18,14 @@ pub struct Object {
 
 /// The objects of `message`, the raw message first, then the parts in their order.
 pub fn of(message: &Message, scan: Scan) -> Vec<Object> {
-    let parents = with_mime_children(message);
+    let holders = holders(message);
     let mut seen: HashSet<[u8; 32]> = HashSet::new();
     let mut objects = Vec::new();
     if scan == Scan::RawAndParts && !message.raw.is_empty() {
         objects.push(Object { part: None, bytes: message.raw.clone() });
     }
     for part in &message.parts {
-        let holds_parts = parents.contains(&part.id);
+        let holds_parts = holders.contains(&part.id);
         if is_wanted(part, scan, holds_parts) && !part.data.is_empty() && seen.insert(part.sha256) {
             objects.push(Object { part: Some(part.id), bytes: part.data.clone() });
         }
@@ -33,17 +33,21 @@ pub fn of(message: &Message, scan: Scan) -> Vec<Object> {
     objects
 }
 
-/// The parts that only hold other MIME parts: what is in them is scanned part by part.
-fn with_mime_children(message: &Message) -> HashSet<PartId> {
-    let is_mime = |part: &&Part| matches!(part.kind, PartKind::Message | PartKind::Multipart | PartKind::Leaf);
-    message.parts.iter().filter(is_mime).filter_map(|part| part.parent).collect()
+/// The parts in which others were found.
+fn holders(message: &Message) -> HashSet<PartId> {
+    message.parts.iter().filter_map(|part| part.parent).collect()
 }
 
 fn is_wanted(part: &Part, scan: Scan, holds_parts: bool) -> bool {
-    let is_leaf = part.kind != PartKind::Multipart && !holds_parts;
+    // What is in a multipart or an inner message follows as parts of its own; an archive is also shown as it is.
+    let is_leaf = match part.kind {
+        PartKind::Multipart => false,
+        PartKind::Message => !holds_parts,
+        PartKind::Leaf | PartKind::Reading | PartKind::Member => true,
+    };
     match scan {
         // An inner message that exists only decoded is shown as a whole too: an engine may read it differently.
-        Scan::RawAndParts => !part.verbatim && (is_leaf || part.kind == PartKind::Message && part.depth > 0),
+        Scan::RawAndParts => !part.verbatim && part.kind != PartKind::Multipart,
         Scan::Parts => is_leaf,
         Scan::Attachments => is_leaf && is_attachment(part),
     }

@@ -8,6 +8,8 @@ use super::problem::Problem;
 use super::read::Position;
 
 mod general;
+mod listeners;
+mod parts;
 mod routes;
 
 pub use general::rules;
@@ -79,5 +81,7 @@ impl Checker<'_> {
 /// Everything that can be told from the file itself.
 pub fn settings(checker: &mut Checker<'_>) {
     general::check(checker);
+    listeners::check(checker);
     routes::check(checker);
+    parts::check(checker);
 }

@@ -81,8 +81,6 @@ fn describe() {
     describe_gauge!("mailweir_quarantine_depth", "Messages held, by area");
     describe_gauge!("mailweir_quarantine_size_bytes", Unit::Bytes, "Bytes of the messages held, by area");
     describe_gauge!("mailweir_quarantine_oldest_age_seconds", Unit::Seconds, "Age of the oldest message held, by area; 0 if there is none");
-    describe_gauge!("mailweir_next_hop_up", "1 if the next hop took the last connection");
-    describe_gauge!("mailweir_next_hop_connections", "Open connections to the next hop");
 }
 
 fn set(facts: &Facts, now: Timestamp) {
@@ -95,11 +93,6 @@ fn set(facts: &Facts, now: Timestamp) {
     }
     gauge!("mailweir_store_writable").set(truth(facts.store_trouble.is_none()));
     set_piles(&facts.piles, now);
-    for hop in &facts.hops {
-        let labels = [("hop", hop.hop.clone()), ("route", hop.route.clone())];
-        gauge!("mailweir_next_hop_up", &labels).set(truth(hop.up));
-        gauge!("mailweir_next_hop_connections", &labels).set(hop.connections as f64);
-    }
 }
 
 /// Queue and every area, those that are empty too: an absent figure cannot be told from a dead exporter.
@@ -174,7 +167,6 @@ mod tests {
             "mailweir_queue_oldest_age_seconds 90",
             "mailweir_quarantine_depth{area=\"Spam\"} 3",
             "mailweir_quarantine_depth{area=\"Virus\"} 0",
-            "mailweir_next_hop_up{hop=\"gwia:25\",route=\"groupwise\"} 1",
             "mailweir_mode{mode=\"normal\"} 1",
         ] {
             assert!(text.lines().any(|l| l == line), "{line:?} not in\n{text}");

@@ -12,6 +12,7 @@ pub mod answer;
 pub mod api;
 pub mod desk;
 pub mod health;
+pub mod local;
 pub mod metrics;
 pub mod server;
 pub mod token;
@@ -19,6 +20,7 @@ pub mod watch;
 pub mod who;
 
 pub use desk::Desk;
+pub use local::Local;
 pub use metrics::Metrics;
 pub use server::{BindError, Bound};
 

@@ -49,6 +49,9 @@ fn text(audit: &Audit) -> String {
     if notifications > 0 {
         lines.push(format!("and {notifications} recipients of our own notifications"));
     }
+    if audit.unreadable > 0 {
+        lines.push(format!("{} record(s) cannot be read: torn by a crash, or damaged", audit.unreadable));
+    }
     let listed = |problem: &Problem| format!("  {}  {}: {}", problem.id, problem.what, problem.detail);
     if !audit.notes.is_empty() {
         lines.push("worth knowing:".into());

@@ -3,22 +3,18 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use axum::Router;
-use axum::body::Body;
-use axum::extract::Extension;
-use axum::http::{Method, Request, StatusCode};
 use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use super::{CliError, Global};
 use crate::admin::answer::Refusal;
-use crate::admin::{Desk, api, who};
+use crate::admin::{Desk, Local};
 use crate::setup;
 
 /// The longest line that `watch` takes, in bytes; a record with a thousand recipients and findings is far below.
@@ -29,7 +25,7 @@ pub struct Client(Way);
 
 enum Way {
     Socket(PathBuf),
-    Here(Router),
+    Here(Box<Local>),
 }
 
 /// An answer of the API.
@@ -115,7 +111,7 @@ impl Client {
 
     /// The API in this process, as the user who runs it.
     pub fn here(desk: Desk) -> Self {
-        Self(Way::Here(api::router(desk.into()).layer(Extension(who::myself()))))
+        Self(Way::Here(Box::new(Local::new(desk))))
     }
 
     /// Whether no gateway is asked.
@@ -128,7 +124,7 @@ impl Client {
     /// # Errors
     /// When the gateway goes away.
     pub async fn get(&self, address: &str) -> Result<Answer, CliError> {
-        self.call(Method::GET, address, Bytes::new()).await
+        self.call("GET", address, Bytes::new()).await
     }
 
     /// POST with a JSON body.
@@ -137,23 +133,20 @@ impl Client {
     /// When the gateway goes away.
     pub async fn post(&self, address: &str, body: &impl Serialize) -> Result<Answer, CliError> {
         let body = serde_json::to_vec(body).map_err(|error| CliError::new(error.to_string()))?;
-        self.call(Method::POST, address, body.into()).await
+        self.call("POST", address, body.into()).await
     }
 
-    async fn call(&self, method: Method, address: &str, body: Bytes) -> Result<Answer, CliError> {
-        let request = request(method, address, body)?;
+    async fn call(&self, method: &str, address: &str, body: Bytes) -> Result<Answer, CliError> {
         match &self.0 {
             Way::Socket(socket) => {
-                let response = send(socket, request).await?;
+                let response = send(socket, request(method, address, body)?).await?;
                 let status = response.status();
                 let body = response.into_body().collect().await.map_err(gone)?.to_bytes();
                 Ok(Answer { status, body })
             }
-            Way::Here(router) => {
-                let service = TowerToHyperService::new(router.clone());
-                let response = hyper::service::Service::call(&service, request).await.unwrap_or_else(|never| match never {});
-                let status = response.status();
-                let body = response.into_body().collect().await.map_err(|error| CliError::new(error.to_string()))?.to_bytes();
+            Way::Here(local) => {
+                let (status, body) = local.call(method, address, body).await.map_err(CliError::new)?;
+                let status = StatusCode::from_u16(status).map_err(|error| CliError::new(error.to_string()))?;
                 Ok(Answer { status, body })
             }
         }
@@ -167,7 +160,7 @@ impl Client {
         let Way::Socket(socket) = &self.0 else {
             return Err(CliError::new("no gateway is running: there is nothing to watch"));
         };
-        let response = send(socket, request(Method::GET, address, Bytes::new())?).await?;
+        let response = send(socket, request("GET", address, Bytes::new())?).await?;
         let status = response.status();
         let mut body = response.into_body();
         if !status.is_success() {
@@ -189,12 +182,12 @@ impl Client {
     }
 }
 
-fn request(method: Method, address: &str, body: Bytes) -> Result<Request<Body>, CliError> {
+fn request(method: &str, address: &str, body: Bytes) -> Result<Request<Full<Bytes>>, CliError> {
     let request = Request::builder().method(method).uri(address).header("host", "mailweir").header("content-type", "application/json");
-    request.body(Body::from(body)).map_err(|error| CliError::new(format!("{address}: {error}")))
+    request.body(Full::new(body)).map_err(|error| CliError::new(format!("{address}: {error}")))
 }
 
-async fn send(socket: &Path, request: Request<Body>) -> Result<hyper::Response<Incoming>, CliError> {
+async fn send(socket: &Path, request: Request<Full<Bytes>>) -> Result<hyper::Response<Incoming>, CliError> {
     let stream = UnixStream::connect(socket).await.map_err(|error| CliError::new(format!("{}: {error}", socket.display())))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(gone)?;
     // Ends with the connection; its error is the request's too.

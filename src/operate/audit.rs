@@ -33,6 +33,8 @@ pub const IN_FLIGHT: SignedDuration = SignedDuration::from_mins(5);
 /// Between two looks at what did not agree, and how many.
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 const ROUNDS: usize = 3;
+/// So many messages are looked up one by one; for more, all records are read again.
+const FEW: usize = 8;
 /// Problems and notes listed at most, each; all are counted.
 pub const MAX_LISTED: usize = 1000;
 
@@ -51,6 +53,8 @@ pub struct Audit {
     pub in_flight: u64,
     /// Recipients of notifications that we made ourselves, by state.
     pub notifications: BTreeMap<String, u64>,
+    /// Records that cannot be read: torn by a crash, or damaged.
+    pub unreadable: u64,
     /// How many problems there are.
     pub problem_count: u64,
     /// What is missing, double or contradictory.
@@ -98,10 +102,11 @@ impl Books {
         let states = || State::ALL.iter().map(|state| (state.as_str().to_owned(), 0)).collect();
         let audit = Audit { states: states(), ..Audit::default() };
         let mut books = Self { since, until, open: HashMap::new(), closed: HashSet::new(), odd: HashSet::new(), audit };
-        store.scan_records(since, None, &mut |record| {
+        let scanned = store.scan_records(since, None, &mut |record| {
             books.take(&record);
             ControlFlow::Continue(())
         })?;
+        books.audit.unreadable = scanned.unreadable;
         Ok(books)
     }
 
@@ -166,8 +171,7 @@ impl Books {
         }
         suspects.sort();
         suspects.dedup();
-        for id in self.look_again(store, suspects)? {
-            let fates = Fates::of(&store.records_of(id)?);
+        for (id, fates) in self.look_again(store, suspects)? {
             self.settle(id, &fates, &Owned::of(store, id));
         }
         self.name_contradictions(store)?;
@@ -183,17 +187,18 @@ impl Books {
         at >= self.since && self.until.is_none_or(|until| at < until)
     }
 
-    /// Settles the suspects that turn out to agree; the others are returned.
-    fn look_again(&mut self, store: &Store, mut suspects: Vec<MessageId>) -> Result<Vec<MessageId>, Error> {
+    /// Settles the suspects that turn out to agree; the others are returned with their records' last word.
+    fn look_again(&mut self, store: &Store, suspects: Vec<MessageId>) -> Result<Vec<(MessageId, Fates)>, Error> {
+        let mut suspects: Vec<(MessageId, Fates)> = suspects.into_iter().map(|id| (id, Fates::default())).collect();
         for _ in 0..ROUNDS {
             if suspects.is_empty() {
                 break;
             }
             std::thread::sleep(PAUSE);
             let mut still = Vec::new();
-            for id in suspects {
-                let (fates, owned) = (Fates::of(&store.records_of(id)?), Owned::of(store, id));
-                if owned.agrees(&fates) { self.settle(id, &fates, &owned) } else { still.push(id) }
+            for (id, fates) in read_again(store, suspects.into_iter().map(|(id, _)| id))? {
+                let owned = Owned::of(store, id);
+                if owned.agrees(&fates) { self.settle(id, &fates, &owned) } else { still.push((id, fates)) }
             }
             suspects = still;
         }
@@ -201,8 +206,8 @@ impl Books {
     }
 
     fn name_contradictions(&mut self, store: &Store) -> Result<(), Error> {
-        for id in std::mem::take(&mut self.odd) {
-            for line in Fates::of(&store.records_of(id)?).contradictions {
+        for (id, fates) in read_again(store, std::mem::take(&mut self.odd))? {
+            for line in fates.contradictions {
                 let what = if line.ends_with(" times") { "double" } else { "contradiction" };
                 self.problem(id, what, line);
             }
@@ -269,6 +274,25 @@ impl Books {
             self.audit.notes.push(Problem { id, what: what.to_owned(), detail });
         }
     }
+}
+
+/// The fates of these messages from all their records: one look at each where they are few, else one walk over the records.
+fn read_again(store: &Store, ids: impl IntoIterator<Item = MessageId>) -> Result<BTreeMap<MessageId, Fates>, Error> {
+    let mut all: BTreeMap<MessageId, Fates> = ids.into_iter().map(|id| (id, Fates::default())).collect();
+    let Some((first, _)) = all.first_key_value() else { return Ok(all) };
+    if all.len() > FEW {
+        store.scan_records(first.time(), None, &mut |record| {
+            if let Some(fates) = all.get_mut(&record.id) {
+                fates.apply(&record);
+            }
+            ControlFlow::Continue(())
+        })?;
+    } else {
+        for (id, fates) in &mut all {
+            *fates = Fates::of(&store.records_of(*id)?);
+        }
+    }
+    Ok(all)
 }
 
 fn is_live(entry: &Entry) -> bool {

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 use super::status::Hop;
-use crate::mail::{Address, MessageId};
+use crate::mail::{Address, MessageId, Outcome, Place};
+use crate::pipeline::{self, Pipeline, ReleaseError};
 
 /// Work in progress, boxed so that [`Hands`] can be handed about as one object.
 pub type Task<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
@@ -58,4 +59,57 @@ pub trait Hands: Send + Sync + 'static {
 
     /// The next hops as delivery knows them.
     fn hops(&self) -> Vec<Hop>;
+}
+
+impl Hands for Pipeline {
+    fn release<'a>(&'a self, id: MessageId, by: &'a str, reason: &'a str, wait: Duration) -> Task<'a, Released> {
+        Box::pin(async move { Ok(said(self.release(id, by, reason, wait).await?)) })
+    }
+
+    fn delete<'a>(&'a self, id: MessageId, by: &'a str, reason: &'a str) -> Task<'a, ()> {
+        Box::pin(async move { Ok(self.delete(id, by, reason).await.map(|_| ())?) })
+    }
+
+    fn retry<'a>(&'a self, id: MessageId, _by: &'a str) -> Task<'a, ()> {
+        Box::pin(async move { if self.retry(id).await? { Ok(()) } else { Err(Error::not_in(Place::Spool, id)) } })
+    }
+
+    fn hops(&self) -> Vec<Hop> {
+        let hops = self.parts().courier.hops().into_iter();
+        let hops = hops.map(|hop| Hop {
+            hop: hop.hop,
+            route: hop.route,
+            up: hop.up,
+            since: Some(hop.since),
+            last: hop.last.unwrap_or_default(),
+            connections: hop.connections,
+        });
+        hops.collect()
+    }
+}
+
+/// What a release came to, in the words of the API.
+fn said(released: pipeline::Released) -> Released {
+    let to = |(address, outcome): (Address, Option<Outcome>)| {
+        let went = match &outcome {
+            Some(Outcome::Delivered { .. }) => Went::Delivered,
+            Some(Outcome::Refused { .. }) => Went::Refused,
+            Some(Outcome::Deferred { .. } | Outcome::Unknown { .. }) | None => Went::Queued,
+        };
+        let detail = outcome.map_or("the next hop has not answered yet".to_owned(), |outcome| outcome.to_string());
+        ReleasedTo { address, went, detail }
+    };
+    Released { id: released.id, recipients: released.recipients.into_iter().map(to).collect() }
+}
+
+impl From<ReleaseError> for Error {
+    fn from(error: ReleaseError) -> Self {
+        match error {
+            ReleaseError::NoSuchEntry(id) => Self::not_in(Place::Quarantine, id),
+            ReleaseError::Already(release) => Self::AlreadyReleased { by: release.by, at: release.at },
+            ReleaseError::Scan(why) => Self::NotReleased(why),
+            ReleaseError::Store(error) => Self::Store(error),
+            other @ (ReleaseError::InProgress(_) | ReleaseError::Deleted(_)) => Self::Conflict(other.to_string()),
+        }
+    }
 }

@@ -2,7 +2,7 @@
 use crate::mail::{Context, Finding, Message};
 use crate::rules::Hit;
 /// stand-in
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub struct Settings {}
 /// stand-in
 pub fn check(_: &Settings, _: &[Hit], _: &Message, _: &Context) -> Vec<Finding> {

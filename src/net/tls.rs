@@ -234,7 +234,7 @@ impl ServerTls {
         Self::load(&certificate, &key)
     }
 
-    /// The settings, for a listener that does the handshakes itself.
+    /// The finished configuration.
     pub fn config(&self) -> Arc<ServerConfig> {
         self.config.clone()
     }

@@ -30,7 +30,28 @@ pub(super) fn organisation(host: &str) -> &str {
     let Some(second) = dots.next() else { return host };
     let top = host.get(last + 1..).unwrap_or_default();
     let middle = host.get(second + 1..last).unwrap_or_default();
-    let public = top.len() == 2 && matches!(middle, "co" | "com" | "org" | "net" | "ac" | "gov" | "edu" | "ltd" | "plc" | "or" | "ne" | "go" | "nhs" | "sch" | "police" | "me" | "gob" | "gouv" | "mil");
+    let public = top.len() == 2
+        && matches!(
+            middle,
+            "co" | "com"
+                | "org"
+                | "net"
+                | "ac"
+                | "gov"
+                | "edu"
+                | "ltd"
+                | "plc"
+                | "or"
+                | "ne"
+                | "go"
+                | "nhs"
+                | "sch"
+                | "police"
+                | "me"
+                | "gob"
+                | "gouv"
+                | "mil"
+        );
     match (public, dots.next()) {
         (false, _) => host.get(second + 1..).unwrap_or(host),
         (true, Some(third)) => host.get(third + 1..).unwrap_or(host),
@@ -40,7 +61,10 @@ pub(super) fn organisation(host: &str) -> &str {
 
 /// The host of a web address in lower case, without user, port and path; `None` where the text is no http(s) address.
 pub(super) fn host(url: &str) -> Option<String> {
-    let scheme = url.get(..8).filter(|start| start.eq_ignore_ascii_case("https://")).or_else(|| url.get(..7).filter(|start| start.eq_ignore_ascii_case("http://")))?;
+    let scheme = url
+        .get(..8)
+        .filter(|start| start.eq_ignore_ascii_case("https://"))
+        .or_else(|| url.get(..7).filter(|start| start.eq_ignore_ascii_case("http://")))?;
     let rest = url.get(scheme.len()..)?.split(['/', '?', '#', '\\']).next()?;
     let host = rest.rsplit('@').next()?.split(':').next()?.trim_end_matches('.');
     (!host.is_empty()).then(|| host.to_lowercase())

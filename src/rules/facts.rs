@@ -263,7 +263,8 @@ impl Source for Observed<'_> {
         match plain {
             Plain::NullSender => self.context.envelope.sender == ReversePath::Null,
             Plain::SenderDiffers => {
-                let sender = self.context.envelope.sender.address().map(|address| addresses::organisation(&address.domain_key()).to_owned());
+                let sender =
+                    self.context.envelope.sender.address().map(|address| addresses::organisation(&address.domain_key()).to_owned());
                 sender.zip(self.from_domain()).is_some_and(|(sender, from)| sender != addresses::organisation(&from))
             }
             Plain::ReplyToDiffers => addresses::domain(self.first("reply-to"))

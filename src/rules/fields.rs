@@ -98,12 +98,9 @@ mod tests {
 
     #[test]
     fn readable_text() {
-        for (text, want) in [
-            (" Buy\r\n\tnow  ! ", "Buy now !"),
-            ("via\u{200B}gra\u{AD} é \u{A0} x\n", "viagra é x"),
-            ("", ""),
-            (" \u{A0}", ""),
-        ] {
+        for (text, want) in
+            [(" Buy\r\n\tnow  ! ", "Buy now !"), ("via\u{200B}gra\u{AD} é \u{A0} x\n", "viagra é x"), ("", ""), (" \u{A0}", "")]
+        {
             assert_eq!(readable(text), want, "{text:?}");
         }
     }

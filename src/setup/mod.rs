@@ -3,7 +3,6 @@
 pub mod config;
 pub mod effective;
 pub mod examine;
-mod keep;
 pub mod load;
 pub mod log;
 pub mod problem;
@@ -15,10 +14,10 @@ mod token;
 mod tree;
 mod validate;
 mod version;
-pub mod wire;
+mod wire;
 mod words;
 
 pub use config::Config;
 pub use load::{Loaded, find, load, load_str, read_config};
 pub use problem::{Problem, Severity};
-pub use wire::{Running, StartError, wire};
+pub use wire::{Running, StartError};

@@ -1,253 +1,280 @@
-//! From a configuration to a running gateway: every part built in order, all sockets bound before anything is taken.
-//!
-//! ```text
-//! data directory ─► sockets (people, mail) ─► store (recovery) ─► engines, rules, courier ─► pipeline
-//!                                                                                              │
-//! run: serve mail, dispatch, watch engines, expire, serve people     ◄─────────────────────────┘
-//! stop: no new mail, transactions finish ─► deliveries finish ─► people go ─► store closes
-//! ```
+//! Wiring: from a loaded configuration to a running gateway, and from a signal to a drained end.
 
-use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
+use jiff::Timestamp;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::load::Loaded;
-use super::{Config, keep, token};
+use super::{Config, Loaded, token};
 use crate::admin::{self, Desk, Metrics};
-use crate::deliver::{self, Courier};
-use crate::gateway::{self, Listener, ListenerSettings, Tls, TlsUse};
-use crate::inspect::antivirus::{Antivirus, EngineStatus, SettingsError, State};
-use crate::inspect::{self, Check, Inspector};
-use crate::mail::{Disposition, Event, Record, VersionId};
+use crate::deliver::Courier;
+use crate::gateway::{self, Listener, ListenerSettings, Tls};
+use crate::inspect::antivirus::{Antivirus, State};
+use crate::inspect::{Check, Inspector};
+use crate::mail::{Disposition, Event, Mode, Record, VersionId};
 use crate::net::{ClientTls, Resolver, ServerTls, TlsError};
 use crate::operate::engines::Engines;
+use crate::operate::hands::Hands;
 use crate::operate::status::Listening;
 use crate::pipeline::{Parts, Pipeline};
-use crate::store::{self, Recovery, Store, StoreError};
+use crate::store::{Damaged, Store, StoreError};
 
-/// How long the start waits for the engines' first answers; mail is taken then, whatever they say.
-const FIRST_PROBE: Duration = Duration::from_secs(10);
-
-/// Why the gateway does not start: one line that says what to do.
+/// Why the gateway does not start; each text is one line and says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A socket for mail.
-    #[error(transparent)]
-    Listener(#[from] gateway::BindError),
-    /// A socket for people.
-    #[error(transparent)]
-    Admin(#[from] admin::BindError),
-    /// A certificate.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// The store.
+    /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// An engine's settings.
+    /// A listener cannot be bound.
     #[error(transparent)]
-    Antivirus(#[from] SettingsError),
-    /// The data directory.
-    #[error("cannot use data_dir {path}: {source}; make the directory and give it to the gateway's user (mkdir -p, chown, chmod 700)", path = .path.display())]
-    DataDir {
-        /// The directory.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// Anything else.
+    Listener(#[from] gateway::BindError),
+    /// The admin socket or a port of it cannot be bound.
+    #[error(transparent)]
+    Admin(#[from] admin::BindError),
+    /// A certificate or key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The engines are configured wrongly.
+    #[error("[antivirus] {0}")]
+    Antivirus(String),
+    /// Something of our own.
     #[error("{0}")]
     Other(String),
 }
 
-/// A gateway whose sockets are bound and whose parts are built; [`Running::run`] makes it work.
+/// Everything that runs, built but not yet started.
 pub struct Running {
-    config: Config,
+    loaded: Loaded,
     listeners: Vec<Listener>,
     admin: admin::Bound,
-    desk: Arc<Desk>,
     metrics: Metrics,
     pipeline: Arc<Pipeline>,
     antivirus: Option<Arc<Antivirus>>,
-    /// Ends the sockets of people; after mail has ended.
-    people: CancellationToken,
-}
-
-/// Builds everything. `metrics` is the process's recorder.
-///
-/// # Errors
-/// The first thing that cannot be had. Nothing was accepted, and nothing on disk was changed but by the store's own recovery.
-pub async fn wire(loaded: Loaded, metrics: Metrics) -> Result<Running, StartError> {
-    let mut config = loaded.config.resolved(&loaded.dir);
-    describe();
-    make_data_dir(&config.data_dir)?;
-    if config.admin.http.is_some() && config.admin.token_file.is_none() {
-        config.admin.token_file = Some(token::made(&config.data_dir).map_err(StartError::Other)?);
-    }
-    let admin = admin::Bound::bind(&config.admin).await?;
-    let listeners = bind(&config)?;
-    let store = open(&config, &loaded.version).await?;
-    let antivirus = antivirus(&config).await?;
-    let client_tls = ClientTls::new(config.delivery.ca_file.as_deref())?;
-    let dns = Resolver::new(&config.delivery.nameservers).unwrap_or_else(|why| {
-        tracing::warn!(why, "no DNS: only next hops given as addresses can be reached");
-        Resolver::without(why)
-    });
-    let pipeline = Arc::new(Pipeline::new(Parts {
-        hostname: config.hostname.as_str().into(),
-        mode: config.mode,
-        version: loaded.version.clone(),
-        routes: loaded.routes.clone(),
-        limits: config.content.clone(),
-        policy: config.policy(),
-        inspector: Inspector::new(&config.inspect, &inspect::content::Settings::default(), Some(loaded.rules.clone()), antivirus.clone()),
-        courier: Courier::new(&config.delivery, &config.hostname, Arc::new(dns), client_tls),
-        store: store.clone(),
-    }));
-    let people = CancellationToken::new();
-    let desk = Arc::new(Desk {
-        hostname: config.hostname.clone(),
-        data_dir: config.data_dir.clone(),
-        store,
-        hands: Some(pipeline.clone()),
-        read_only: String::new(),
-        limits: config.content.clone(),
-        version: loaded.version.clone(),
-        mode: config.mode,
-        started: Some(jiff::Timestamp::now()),
-        listeners: listeners.iter().map(|listener| Listening { name: listener.name().to_owned(), address: shown(listener) }).collect(),
-        engines: antivirus.clone().map(|engines| engines as Arc<dyn Engines>),
-        engine_optional: antivirus.is_none() || config.antivirus.on_unavailable == Disposition::Deliver,
-        shutdown: people.clone(),
-    });
-    Ok(Running { config, listeners, admin, desk, metrics, pipeline, antivirus, people })
 }
 
 impl Running {
-    /// Every bound address by name: the listeners, `http` and `metrics`.
-    pub fn addresses(&self) -> Vec<(String, SocketAddr)> {
-        let mail = self.listeners.iter().filter_map(|listener| Some((listener.name().to_owned(), listener.local_addr().ok()?)));
-        let people = [("http", self.admin.http_address()), ("metrics", self.admin.metrics_address())];
-        mail.chain(people.into_iter().filter_map(|(name, address)| Some((name.to_owned(), address?)))).collect()
-    }
-
-    /// The way of a message.
-    pub fn pipeline(&self) -> &Arc<Pipeline> {
-        &self.pipeline
-    }
-
-    /// Takes mail until `stop`; then finishes what was begun, in order, and closes the store.
-    pub async fn run(self, stop: CancellationToken) {
-        let Self { config, listeners, admin, desk, metrics, pipeline, antivirus, people } = self;
-        let deliveries = CancellationToken::new();
-        let dispatching = tokio::spawn(pipeline.clone().dispatch(deliveries.clone()));
-        let expiring = tokio::spawn(keep::expire(pipeline.clone(), deliveries.clone()));
-        let watching = antivirus.map(|antivirus| {
-            let until = people.clone();
-            tokio::spawn(async move { antivirus.watch(until).await })
+    /// Binds every socket and opens the store; nothing is accepted yet. Must run inside a runtime.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing is left behind then.
+    pub async fn build(loaded: Loaded) -> Result<Self, StartError> {
+        let mut config = loaded.config.resolved(&loaded.dir);
+        let metrics = Metrics::install().map_err(|error| StartError::Other(error.to_string()))?;
+        describe();
+        let store = open_store(&config, &loaded.version).await?;
+        if config.admin.http.is_some() && config.admin.token_file.is_none() {
+            config.admin.token_file = Some(token::made(&config.data_dir).map_err(StartError::Other)?);
+        }
+        let listeners = bind(&config.listeners, &config.data_dir, &config.hostname)?;
+        let admin = admin::Bound::bind(&config.admin).await?;
+        let antivirus = antivirus(&config).await?;
+        let rules = config.inspect.checks.iter().any(|check| *check != Check::Antivirus).then(|| loaded.rules.clone());
+        let inspector = Inspector::new(&config.inspect, &config.suitability, rules, antivirus.clone());
+        let resolver = Resolver::new(&config.delivery.nameservers).unwrap_or_else(|why| {
+            tracing::warn!(%why, "no DNS: only next hops that are addresses can be reached");
+            Resolver::without(why)
         });
-        let serving_people = tokio::spawn(admin.serve(desk, metrics, people.clone()));
+        let tls = ClientTls::new(config.delivery.ca_file.as_deref())?;
+        let courier = Courier::new(&config.delivery, &config.hostname, Arc::new(resolver), tls);
+        let parts = Parts {
+            hostname: config.hostname.as_str().into(),
+            mode: config.mode,
+            version: loaded.version.clone(),
+            routes: loaded.routes.clone(),
+            limits: config.content.clone(),
+            policy: config.policy(),
+            inspector,
+            courier,
+            store,
+        };
+        Ok(Self { loaded, listeners, admin, metrics, pipeline: Arc::new(Pipeline::new(parts)), antivirus })
+    }
 
-        gateway::serve(listeners, pipeline.clone(), &config.limits, &config.hostname, stop).await;
-        tracing::info!("no more mail is taken; deliveries under way are finished");
-        deliveries.cancel();
-        ended("dispatch", dispatching.await);
-        ended("expiry", expiring.await);
-        pipeline.parts().courier.close();
-        people.cancel();
-        match serving_people.await {
-            Ok(Err(error)) => tracing::error!(%error, "the admin sockets failed"),
-            ended_with => ended("admin", ended_with.map(|_| ())),
+    /// Runs until SIGTERM or SIGINT; then takes nothing new, finishes what is in progress, and puts everything in order on disk.
+    ///
+    /// # Errors
+    /// When the signals cannot be listened to.
+    pub async fn run(self) -> Result<(), StartError> {
+        let mut signals = Signals::new().map_err(|error| StartError::Other(format!("signals: {error}")))?;
+        let (no_more_mail, no_more) = (CancellationToken::new(), CancellationToken::new());
+        let store = self.pipeline.parts().store.clone();
+        let hostname = self.loaded.config.hostname.clone();
+        self.announce();
+
+        let mut others = JoinSet::new();
+        others.spawn(self.pipeline.clone().dispatch(no_more.clone()));
+        others.spawn(self.pipeline.clone().expire(no_more.clone()));
+        if let Some(antivirus) = self.antivirus.clone() {
+            let (stop, on_unavailable) = (no_more.clone(), self.loaded.config.antivirus.on_unavailable);
+            others.spawn(async move { watch(&antivirus, on_unavailable, stop).await });
         }
-        if let Some(watching) = watching {
-            ended("engines", watching.await);
+        let desk = Arc::new(self.desk(no_more.clone()));
+        let (admin, exporter, stop) = (self.admin, self.metrics, no_more.clone());
+        others.spawn(async move {
+            if let Err(error) = admin.serve(desk, exporter, stop).await {
+                tracing::error!(%error, "the admin sockets ended; mail goes on");
+            }
+        });
+
+        let limits = self.loaded.config.limits.clone();
+        let (accept, stop) = (self.pipeline.clone(), no_more_mail.clone());
+        let serving = tokio::spawn(async move { gateway::serve(self.listeners, accept, &limits, &hostname, stop).await });
+        tracing::info!("ready");
+        let signal = signals.next().await;
+        tracing::info!(signal, "stopping: no new mail; what is in progress is finished; a second signal stops at once");
+        no_more_mail.cancel();
+        tokio::spawn(async move {
+            let signal = signals.next().await;
+            tracing::warn!(signal, "stopped at once; what was in progress is taken up at the next start");
+            std::process::exit(1);
+        });
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "the listeners ended abnormally");
         }
-        pipeline.parts().store.close().await;
+        no_more.cancel();
+        while others.join_next().await.is_some() {}
+        self.pipeline.parts().courier.close();
+        store.close().await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    /// Where everything listens, and what somebody should know about this configuration.
+    fn announce(&self) {
+        for listening in self.listening() {
+            tracing::info!(listener = listening.name, address = listening.address, "listening");
+        }
+        let mut others = vec![("http", self.admin.http_address()), ("metrics", self.admin.metrics_address())];
+        others.retain(|(_, address)| address.is_some());
+        for (name, address) in others {
+            tracing::info!(listener = name, address = address.map(tracing::field::display), "listening");
+        }
+        // Checks that are off and mail that may pass unscanned are among them.
+        for warning in &self.loaded.warnings {
+            tracing::warn!(file = warning.file, line = warning.line, "{}", warning.what);
+        }
+        let config = &self.loaded.config;
+        if config.mode != Mode::Normal {
+            tracing::warn!(mode = %config.mode, "the mode is not normal");
+        }
+    }
+
+    fn listening(&self) -> Vec<Listening> {
+        let address = |listener: &Listener| listener.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string());
+        self.listeners.iter().map(|listener| Listening { name: listener.name().to_owned(), address: address(listener) }).collect()
+    }
+
+    fn desk(&self, shutdown: CancellationToken) -> Desk {
+        let (config, parts) = (&self.loaded.config, self.pipeline.parts());
+        Desk {
+            hostname: config.hostname.clone(),
+            data_dir: self.loaded.resolve(&config.data_dir),
+            store: parts.store.clone(),
+            hands: Some(self.pipeline.clone() as Arc<dyn Hands>),
+            read_only: String::new(),
+            limits: config.content.clone(),
+            version: self.loaded.version.clone(),
+            mode: config.mode,
+            started: Some(Timestamp::now()),
+            listeners: self.listening(),
+            engines: self.antivirus.clone().map(|antivirus| antivirus as Arc<dyn Engines>),
+            engine_optional: self.antivirus.is_none() || config.antivirus.on_unavailable == Disposition::Deliver,
+            shutdown,
+        }
     }
 }
 
-fn ended(task: &'static str, result: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = result {
-        tracing::error!(task, %error, "a task broke off");
-    }
-}
-
+/// Declares the metrics of all parts.
 fn describe() {
     gateway::describe();
-    store::describe();
-    deliver::describe();
-    inspect::describe();
-    inspect::antivirus::describe();
+    crate::inspect::describe();
+    crate::inspect::antivirus::describe();
+    crate::deliver::describe();
+    crate::store::describe();
 }
 
-fn shown(listener: &Listener) -> String {
-    listener.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string())
-}
-
-fn make_data_dir(path: &Path) -> Result<(), StartError> {
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|source| StartError::DataDir { path: path.to_owned(), source })
-}
-
-/// All listeners, each with its certificate. The one that signs itself is made where none is named.
-pub(super) fn bind(config: &Config) -> Result<Vec<Listener>, StartError> {
-    let certificate = |listener: &ListenerSettings| -> Result<Option<Tls>, StartError> {
-        let tls = match (&listener.tls_certificate, &listener.tls_key) {
-            _ if listener.tls == TlsUse::Off => return Ok(None),
-            (Some(certificate), Some(key)) => ServerTls::load(certificate, key)?,
-            _ => ServerTls::self_signed(&config.data_dir.join("tls"), &config.hostname)?,
-        };
-        Ok(Some(Tls::new(tls.config())))
-    };
-    config.listeners.iter().map(|listener| Ok(Listener::bind(listener, certificate(listener)?)?)).collect()
-}
-
-/// Opens the store; what its recovery had to set aside is recorded.
-async fn open(config: &Config, version: &VersionId) -> Result<Arc<Store>, StartError> {
-    let (dir, quarantine, journal) = (config.data_dir.clone(), config.quarantine.clone(), config.journal.clone());
-    let opened = tokio::task::spawn_blocking(move || Store::open_with(&dir, &quarantine, &journal)).await;
-    let (store, recovery): (Arc<Store>, Recovery) = opened.map_err(|error| StartError::Other(error.to_string()))??;
-    let at = jiff::Timestamp::now();
-    let records = recovery.damaged.into_iter().filter_map(|damaged| {
+/// Opens the store, which logs what its recovery found; damaged entries are recorded here.
+async fn open_store(config: &Config, version: &VersionId) -> Result<Arc<Store>, StartError> {
+    let (dir, settings, journal) = (config.data_dir.clone(), config.quarantine.clone(), config.journal.clone());
+    let opened = tokio::task::spawn_blocking(move || Store::open_with(&dir, &settings, &journal)).await;
+    let (store, recovery) = opened.map_err(|error| StartError::Other(error.to_string()))??;
+    let at = Timestamp::now();
+    let record = |damaged: Damaged| {
         let lies = damaged.files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
         let what = format!("{}; set aside: {lies}", damaged.what);
         Some(Record { at, id: damaged.id?, version: version.clone(), event: Event::Damaged { what } })
-    });
-    let records: Vec<Record> = records.collect();
-    if !records.is_empty() {
-        store.record_synced(&records).await?;
+    };
+    let records: Vec<Record> = recovery.damaged.into_iter().filter_map(record).collect();
+    if let Err(error) = store.record_synced(&records).await {
+        tracing::error!(%error, entries = records.len(), "damaged entries are set aside, but that could not be recorded");
     }
     Ok(store)
 }
 
-/// The engines, tried once. One that does not answer keeps nobody from starting: `on_unavailable` says what becomes of mail.
+fn bind(listeners: &[ListenerSettings], data_dir: &std::path::Path, hostname: &str) -> Result<Vec<Listener>, StartError> {
+    let mut bound = Vec::new();
+    for settings in listeners {
+        let tls = match (settings.tls, &settings.tls_certificate, &settings.tls_key) {
+            (gateway::TlsUse::Off, _, _) => None,
+            (_, Some(certificate), Some(key)) => Some(ServerTls::load(certificate, key)?),
+            _ => Some(ServerTls::self_signed(&data_dir.join("tls"), hostname)?),
+        };
+        bound.push(Listener::bind(settings, tls.map(|tls| Tls::new(tls.config())))?);
+    }
+    Ok(bound)
+}
+
+/// The engines. One that does not answer keeps nobody from starting: `on_unavailable` says what becomes of mail.
 async fn antivirus(config: &Config) -> Result<Option<Arc<Antivirus>>, StartError> {
     if !config.inspect.checks.contains(&Check::Antivirus) {
         return Ok(None);
     }
     let (settings, size) = (config.antivirus.clone(), config.limits.message_size.0);
     let built = tokio::task::spawn_blocking(move || Antivirus::new(&settings, size)).await;
-    let antivirus = Arc::new(built.map_err(|error| StartError::Other(error.to_string()))??);
-    match tokio::time::timeout(FIRST_PROBE, antivirus.probe()).await {
-        Ok(all) => all.iter().for_each(|engine| say(engine, config.antivirus.on_unavailable)),
-        Err(_) => tracing::warn!("the virus engines have not answered within {FIRST_PROBE:?}; mail is taken all the same"),
-    }
-    Ok(Some(antivirus))
+    built
+        .map_err(|error| StartError::Other(error.to_string()))?
+        .map(|antivirus| Some(Arc::new(antivirus)))
+        .map_err(|error| StartError::Antivirus(error.to_string()))
 }
 
-/// One log line for an engine, and one for each thing to change.
-fn say(engine: &EngineStatus, on_unavailable: Disposition) {
-    let name = &engine.engine;
-    match &engine.state {
-        State::Down { reason } | State::Wrong { reason } => {
-            tracing::warn!(engine = name, reason, %on_unavailable, "this virus engine cannot be used; mail is treated as on_unavailable says");
+/// Tries the engines and says what is wrong with them, then keeps watching.
+async fn watch(antivirus: &Antivirus, on_unavailable: Disposition, stop: CancellationToken) {
+    let statuses = tokio::select! {
+        statuses = antivirus.probe() => statuses,
+        () = stop.cancelled() => return,
+    };
+    for status in &statuses {
+        let (engine, version) = (&status.engine, status.version.as_deref().unwrap_or_default());
+        match &status.state {
+            State::Down { reason } | State::Wrong { reason } => {
+                tracing::warn!(engine, reason, %on_unavailable, "this virus engine cannot be used; mail is treated as on_unavailable says");
+            }
+            State::Up | State::Unknown => tracing::info!(engine, version, "virus engine answers"),
         }
-        _ => tracing::info!(engine = name, version = engine.version.as_deref().unwrap_or_default(), "virus engine ready"),
+        for warning in &status.warnings {
+            tracing::warn!(engine, "{warning}");
+        }
     }
-    for warning in &engine.warnings {
-        tracing::warn!(engine = name, "{warning}");
+    antivirus.watch(stop).await;
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
     }
 }

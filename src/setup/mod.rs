@@ -10,6 +10,7 @@ mod read;
 pub mod route;
 mod suggest;
 mod syntax;
+mod token;
 mod tree;
 mod validate;
 mod version;

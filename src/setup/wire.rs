@@ -1,25 +1,24 @@
 //! Wiring: from a loaded configuration to a running gateway, and from a signal to a drained end.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::Loaded;
+use super::{Config, Loaded, token};
 use crate::admin::{self, Desk, Metrics};
 use crate::deliver::Courier;
 use crate::gateway::{self, Listener, ListenerSettings, Tls};
-use crate::inspect::antivirus::Antivirus;
+use crate::inspect::antivirus::{Antivirus, State};
 use crate::inspect::{Check, Inspector};
-use crate::mail::{Disposition, Mode};
+use crate::mail::{Disposition, Event, Mode, Record, VersionId};
 use crate::net::{ClientTls, Resolver, ServerTls, TlsError};
 use crate::operate::engines::Engines;
 use crate::operate::hands::Hands;
 use crate::operate::status::Listening;
 use crate::pipeline::{Parts, Pipeline};
-use crate::store::{Store, StoreError};
+use crate::store::{Damaged, Store, StoreError};
 
 /// Why the gateway does not start; each text is one line and says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -60,13 +59,16 @@ impl Running {
     /// # Errors
     /// See [`StartError`]; nothing is left behind then.
     pub async fn build(loaded: Loaded) -> Result<Self, StartError> {
-        let config = loaded.config.resolved(&loaded.dir);
+        let mut config = loaded.config.resolved(&loaded.dir);
         let metrics = Metrics::install().map_err(|error| StartError::Other(error.to_string()))?;
         describe();
-        let store = open_store(&loaded, &config.data_dir).await?;
+        let store = open_store(&config, &loaded.version).await?;
+        if config.admin.http.is_some() && config.admin.token_file.is_none() {
+            config.admin.token_file = Some(token::made(&config.data_dir).map_err(StartError::Other)?);
+        }
         let listeners = bind(&config.listeners, &config.data_dir, &config.hostname)?;
         let admin = admin::Bound::bind(&config.admin).await?;
-        let antivirus = antivirus(&loaded)?;
+        let antivirus = antivirus(&config).await?;
         let rules = config.inspect.checks.iter().any(|check| *check != Check::Antivirus).then(|| loaded.rules.clone());
         let inspector = Inspector::new(&config.inspect, &config.suitability, rules, antivirus.clone());
         let resolver = Resolver::new(&config.delivery.nameservers).unwrap_or_else(|why| {
@@ -104,8 +106,8 @@ impl Running {
         others.spawn(self.pipeline.clone().dispatch(no_more.clone()));
         others.spawn(self.pipeline.clone().expire(no_more.clone()));
         if let Some(antivirus) = self.antivirus.clone() {
-            let stop = no_more.clone();
-            others.spawn(async move { watch(&antivirus, stop).await });
+            let (stop, on_unavailable) = (no_more.clone(), self.loaded.config.antivirus.on_unavailable);
+            others.spawn(async move { watch(&antivirus, on_unavailable, stop).await });
         }
         let desk = Arc::new(self.desk(no_more.clone()));
         let (admin, exporter, stop) = (self.admin, self.metrics, no_more.clone());
@@ -120,8 +122,13 @@ impl Running {
         let serving = tokio::spawn(async move { gateway::serve(self.listeners, accept, &limits, &hostname, stop).await });
         tracing::info!("ready");
         let signal = signals.next().await;
-        tracing::info!(signal, "stopping: no new mail; what is in progress is finished");
+        tracing::info!(signal, "stopping: no new mail; what is in progress is finished; a second signal stops at once");
         no_more_mail.cancel();
+        tokio::spawn(async move {
+            let signal = signals.next().await;
+            tracing::warn!(signal, "stopped at once; what was in progress is taken up at the next start");
+            std::process::exit(1);
+        });
         if let Err(error) = serving.await {
             tracing::error!(%error, "the listeners ended abnormally");
         }
@@ -143,18 +150,13 @@ impl Running {
         for (name, address) in others {
             tracing::info!(listener = name, address = address.map(tracing::field::display), "listening");
         }
+        // Checks that are off and mail that may pass unscanned are among them.
         for warning in &self.loaded.warnings {
-            tracing::warn!("{warning}");
+            tracing::warn!(file = warning.file, line = warning.line, "{}", warning.what);
         }
         let config = &self.loaded.config;
-        if config.inspect.checks.is_empty() {
-            tracing::warn!("[inspect] checks = []: mail is passed on UNCHECKED, this is a bare relay");
-        }
         if config.mode != Mode::Normal {
             tracing::warn!(mode = %config.mode, "the mode is not normal");
-        }
-        if config.antivirus.on_unavailable == Disposition::Deliver {
-            tracing::warn!("[antivirus] on_unavailable = \"deliver\": while no engine answers, mail is delivered UNSCANNED");
         }
     }
 
@@ -177,7 +179,7 @@ impl Running {
             started: Some(Timestamp::now()),
             listeners: self.listening(),
             engines: self.antivirus.clone().map(|antivirus| antivirus as Arc<dyn Engines>),
-            engine_optional: config.antivirus.on_unavailable == Disposition::Deliver,
+            engine_optional: self.antivirus.is_none() || config.antivirus.on_unavailable == Disposition::Deliver,
             shutdown,
         }
     }
@@ -192,11 +194,21 @@ fn describe() {
     crate::store::describe();
 }
 
-async fn open_store(loaded: &Loaded, data_dir: &PathBuf) -> Result<Arc<Store>, StartError> {
-    let (dir, settings, journal) = (data_dir.clone(), loaded.config.quarantine.clone(), loaded.config.journal.clone());
+/// Opens the store, which logs what its recovery found; damaged entries are recorded here.
+async fn open_store(config: &Config, version: &VersionId) -> Result<Arc<Store>, StartError> {
+    let (dir, settings, journal) = (config.data_dir.clone(), config.quarantine.clone(), config.journal.clone());
     let opened = tokio::task::spawn_blocking(move || Store::open_with(&dir, &settings, &journal)).await;
     let (store, recovery) = opened.map_err(|error| StartError::Other(error.to_string()))??;
-    tracing::info!(entries = recovery.entries, damaged = recovery.damaged.len(), took_ms = recovery.took.as_millis() as u64, "store open");
+    let at = Timestamp::now();
+    let record = |damaged: Damaged| {
+        let lies = damaged.files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
+        let what = format!("{}; set aside: {lies}", damaged.what);
+        Some(Record { at, id: damaged.id?, version: version.clone(), event: Event::Damaged { what } })
+    };
+    let records: Vec<Record> = recovery.damaged.into_iter().filter_map(record).collect();
+    if let Err(error) = store.record_synced(&records).await {
+        tracing::error!(%error, entries = records.len(), "damaged entries are set aside, but that could not be recorded");
+    }
     Ok(store)
 }
 
@@ -213,27 +225,35 @@ fn bind(listeners: &[ListenerSettings], data_dir: &std::path::Path, hostname: &s
     Ok(bound)
 }
 
-fn antivirus(loaded: &Loaded) -> Result<Option<Arc<Antivirus>>, StartError> {
-    let config = loaded.config.resolved(&loaded.dir);
+/// The engines. One that does not answer keeps nobody from starting: `on_unavailable` says what becomes of mail.
+async fn antivirus(config: &Config) -> Result<Option<Arc<Antivirus>>, StartError> {
     if !config.inspect.checks.contains(&Check::Antivirus) {
         return Ok(None);
     }
-    let built = Antivirus::new(&config.antivirus, config.limits.message_size.0);
-    built.map(|antivirus| Some(Arc::new(antivirus))).map_err(|error| StartError::Antivirus(error.to_string()))
+    let (settings, size) = (config.antivirus.clone(), config.limits.message_size.0);
+    let built = tokio::task::spawn_blocking(move || Antivirus::new(&settings, size)).await;
+    built
+        .map_err(|error| StartError::Other(error.to_string()))?
+        .map(|antivirus| Some(Arc::new(antivirus)))
+        .map_err(|error| StartError::Antivirus(error.to_string()))
 }
 
 /// Tries the engines and says what is wrong with them, then keeps watching.
-async fn watch(antivirus: &Antivirus, stop: CancellationToken) {
+async fn watch(antivirus: &Antivirus, on_unavailable: Disposition, stop: CancellationToken) {
     let statuses = tokio::select! {
         statuses = antivirus.probe() => statuses,
         () = stop.cancelled() => return,
     };
-    for status in statuses {
-        for engine in std::iter::once(&status) {
-            tracing::info!(engine = engine.engine, state = ?engine.state, version = engine.version, "virus engine");
-            for warning in &engine.warnings {
-                tracing::warn!(engine = engine.engine, "{warning}");
+    for status in &statuses {
+        let (engine, version) = (&status.engine, status.version.as_deref().unwrap_or_default());
+        match &status.state {
+            State::Down { reason } | State::Wrong { reason } => {
+                tracing::warn!(engine, reason, %on_unavailable, "this virus engine cannot be used; mail is treated as on_unavailable says");
             }
+            State::Up | State::Unknown => tracing::info!(engine, version, "virus engine answers"),
+        }
+        for warning in &status.warnings {
+            tracing::warn!(engine, "{warning}");
         }
     }
     antivirus.watch(stop).await;

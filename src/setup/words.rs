@@ -88,7 +88,7 @@ pub fn value(message: &str, path: &Path, examples: &Value) -> Said {
         return Said { kind: Kind::Missing, problem, meant: Some(inner) };
     }
     let problem = if let Some(rest) = message.strip_prefix("unknown variant") {
-        variant(name, &ticked(rest))
+        variant(path, &ticked(rest))
     } else if let Some(rest) = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: ")) {
         let (got, expected) = rest.rsplit_once(", expected ").unwrap_or((rest, "another value"));
         let (subject, hint) = match path.0.last() {
@@ -149,11 +149,16 @@ fn home_of(name: &str, examples: &Value) -> Option<String> {
     })
 }
 
-fn variant(name: &str, words: &[&str]) -> Problem {
+fn variant(path: &Path, words: &[&str]) -> Problem {
+    let name = path.name();
     let (got, known) = words.split_first().map_or(("", &[][..]), |(got, known)| (*got, known));
     let choices = known.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or ");
     let guess = nearest(got, known.iter().copied()).map(|meant| format!("; did you mean \"{meant}\"?")).unwrap_or_default();
-    Problem::error(format!("`{name}` cannot be \"{got}\"{guess}"), format!("{name} = {choices}"))
+    match path.0.last() {
+        _ if name == got => Problem::error(format!("there is no `{got}` here{guess}"), choices),
+        Some(super::tree::Step::Index(_)) => Problem::error(format!("`{name}`: there is no \"{got}\"{guess}"), choices),
+        _ => Problem::error(format!("`{name}` cannot be \"{got}\"{guess}"), format!("{name} = {choices}")),
+    }
 }
 
 /// `name = example`, or `name = …` where there is no example.

@@ -65,7 +65,10 @@ fn store(checker: &mut Checker<'_>) {
         checker.at("quarantine.store", of_table(&error));
     }
     if let Err(error) = config.journal.validate() {
-        let problem = of_table(&error);
+        let mut problem = of_table(&error);
+        if problem.hint.is_empty() {
+            problem.hint = "do: remove the line for the default".to_owned();
+        }
         let key = problem.what.split(' ').next().unwrap_or_default().to_owned();
         checker.at(&format!("journal.{key}"), problem);
     }

@@ -52,6 +52,7 @@ async fn the_corpus_goes_through() {
             let mut sent = Vec::new();
             while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let message = crlf(&std::fs::read(root.join(path)).unwrap());
+                // If the gateway dies, its last words are below.
                 let answer = match sender.send("sender@partner.example", &[BOB], &message).await {
                     Ok(answer) => answer,
                     Err(error) => panic!("{path}: the session ended: {error}"),

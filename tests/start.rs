@@ -33,7 +33,7 @@ fn fails(folder: &Path, config: &str) -> String {
 fn what_stands_in_the_way_is_told() {
     let occupied = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = occupied.local_addr().unwrap().to_string();
-    let rows: [(&str, &str, String, &[&str]); 8] = [
+    let rows: [(&str, &str, String, &[&str]); 7] = [
         ("unknown setting", "[inspect]", "[inspect]\nchekcs = []".into(), &["mailweir.toml:15:1", "chekcs", "checks"]),
         ("occupied port", "address = \"127.0.0.1:0\"", format!("address = \"{port}\""), &[&port, "in use"]),
         ("unwritable data directory", "/data\"", "/mailweir.toml/data\"".into(), &["mailweir.toml/data"]),
@@ -46,7 +46,6 @@ fn what_stands_in_the_way_is_told() {
         ("rules directory that is not there", "[admin]", "[rules]\ndirectories = [\"/nowhere/rules\"]\n[admin]".into(), &["/nowhere/rules"]),
         ("bad regex", "[admin]", "[rules]\ndirectories = [\"FOLDER/rules\"]\n[admin]".into(), &["rules/own.toml:5:11", "pattern", "unclosed group"]),
         ("no such quarantine store", "[admin]", "[quarantine]\nstore = \"postgres://x\"\n[admin]".into(), &["postgres://x", "not built yet", "sled"]),
-        ("no token file", "[admin]", "[admin]\nhttp = \"127.0.0.1:0\"".into(), &["token_file"]),
     ];
     for (what, old, new, wanted) in rows {
         let folder = TempDir::new().unwrap();

@@ -131,7 +131,8 @@ impl Drop for Gateway {
 
 /// Runs a subcommand with this configuration.
 pub fn cli(config: &Path, arguments: &[&str]) -> (i32, String, String) {
-    let output = Command::new(BINARY).args(arguments).arg("--config").arg(config).output().unwrap();
+    // A command that does not end is a failure, not a test that hangs.
+    let output = Command::new("timeout").arg("120").arg(BINARY).args(arguments).arg("--config").arg(config).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
 }

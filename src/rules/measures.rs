@@ -244,7 +244,7 @@ mod tests {
             let got: Vec<_> = got.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
             assert_eq!(got, *want, "{source}");
             for cut in 0..source.len() {
-                let _ = Links { source: source[..cut].as_bytes(), at: 0 }.count();
+                let _ = Links { source: &source.as_bytes()[..cut], at: 0 }.count();
             }
         }
     }

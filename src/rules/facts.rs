@@ -112,7 +112,7 @@ words! {
         BodyWords = "body-words",
         /// Characters in the text that show nothing: zero width, soft hyphens, tags.
         HiddenChars = "hidden-chars",
-        /// Words in the text that mix Latin with Cyrillic or Greek letters.
+        /// Words in the text that mix Latin with Cyrillic or Greek letters, or are written in mathematical letters.
         MixedWords = "mixed-words",
         /// Hours that Date lies after the newest Received.
         HoursAhead = "hours-ahead",

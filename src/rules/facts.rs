@@ -112,7 +112,7 @@ words! {
         BodyWords = "body-words",
         /// Characters in the text that show nothing: zero width, soft hyphens, tags.
         HiddenChars = "hidden-chars",
-        /// Words in the text that mix Latin with Cyrillic or Greek letters.
+        /// Words in the text that mix Latin with Cyrillic or Greek letters, or are written in mathematical letters.
         MixedWords = "mixed-words",
         /// Hours that Date lies after the newest Received.
         HoursAhead = "hours-ahead",
@@ -158,6 +158,13 @@ impl Fact {
             }
         }
     }
+}
+
+/// Word and meaning of every fact, for the documentation.
+#[cfg(test)]
+pub(super) fn words() -> Vec<(&'static str, &'static str)> {
+    let about = About::ALL.iter().map(|row| (row.0, row.2));
+    about.chain(Plain::ALL.iter().map(|row| (row.0, row.2))).chain(Number::ALL.iter().map(|row| (row.0, row.2))).collect()
 }
 
 impl std::fmt::Display for Fact {
@@ -260,7 +267,7 @@ impl<'a> Observed<'a> {
         self.message.headers.iter().any(|header| header.name.eq_ignore_ascii_case(name))
     }
 
-    fn from_domain(&self) -> Option<String> {
+    fn domain_of_from(&self) -> Option<String> {
         addresses::domain(self.first("from"))
     }
 }
@@ -283,10 +290,10 @@ impl Source for Observed<'_> {
             Plain::SenderDiffers => {
                 let sender =
                     self.context.envelope.sender.address().map(|address| addresses::organisation(&address.domain_key()).to_owned());
-                sender.zip(self.from_domain()).is_some_and(|(sender, from)| sender != addresses::organisation(&from))
+                sender.zip(self.domain_of_from()).is_some_and(|(sender, from)| sender != addresses::organisation(&from))
             }
             Plain::ReplyToDiffers => addresses::domain(self.first("reply-to"))
-                .zip(self.from_domain())
+                .zip(self.domain_of_from())
                 .is_some_and(|(reply, from)| addresses::organisation(&reply) != addresses::organisation(&from)),
             Plain::NameShowsOtherAddress => addresses::name_shows_other(self.first("from")),
             Plain::FromIsTo => addresses::address(self.first("from")).is_some_and(|from| addresses::all(self.first("to")).contains(&from)),

@@ -10,7 +10,7 @@ use super::rule::{Field, Rule, Test, TextTest};
 
 /// After so many windows of one pattern in one value, the whole value is searched once instead.
 const WINDOWS: u8 = 24;
-/// A value shorter than this is searched as a whole at once.
+/// A value shorter than this is searched as a whole at once; so is every value of a field that is not long by nature.
 const SHORT: usize = 512;
 /// Marks a pattern as done with in the value at hand.
 const DONE: u8 = u8::MAX;
@@ -126,7 +126,7 @@ impl Scope {
         }
         let Some((test, pattern)) = test_of(rules, trigger) else { return };
         let found = match literal {
-            Some(literal) if pattern.has_window() && *tried < WINDOWS && value.len() > SHORT => {
+            Some(literal) if self.field.is_long() && pattern.has_window() && *tried < WINDOWS && value.len() > SHORT => {
                 *tried += 1;
                 pattern.find_around(value, literal)
             }

@@ -158,8 +158,11 @@ pub(super) fn is_hidden(c: char) -> bool {
     matches!(c, '\u{AD}' | '\u{34F}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{2060}'..='\u{2064}' | '\u{FEFF}' | '\u{E0000}'..='\u{E007F}')
 }
 
-/// Latin letters together with Cyrillic or Greek ones that look like them.
+/// Latin letters together with Cyrillic or Greek ones that look like them, or letters meant for formulas.
 fn is_mixed(word: &str) -> bool {
+    if word.chars().filter(|c| matches!(c, '\u{1D400}'..='\u{1D7FF}')).count() > 2 {
+        return true;
+    }
     word.chars().any(|c| c.is_ascii_alphabetic())
         && word.chars().any(|c| matches!(c, '\u{370}'..='\u{3FF}' | '\u{400}'..='\u{4FF}') && c != 'µ' && c != 'μ')
 }
@@ -244,7 +247,7 @@ mod tests {
             let got: Vec<_> = got.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
             assert_eq!(got, *want, "{source}");
             for cut in 0..source.len() {
-                let _ = Links { source: source[..cut].as_bytes(), at: 0 }.count();
+                let _ = Links { source: &source.as_bytes()[..cut], at: 0 }.count();
             }
         }
     }
@@ -254,6 +257,7 @@ mod tests {
         assert!(date(" Mon, 23 Nov 2026 16:05:00 +0000 (UTC)").is_some());
         assert!(date("Tue, 23 Nov 2026 16:05:00 GMT").is_some(), "wrong weekday");
         assert!(date("yesterday").is_none());
+        assert!(is_mixed("𝗦𝗮𝘃𝗲") && !is_mixed("𝑥"));
         assert!(is_mixed("раypal") && !is_mixed("paypal") && !is_mixed("почта") && !is_mixed("5µm"));
     }
 }

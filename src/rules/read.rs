@@ -13,7 +13,7 @@ use super::rule::{Field, Outcome, Rule, Test, TextTest};
 use crate::mail::Direction;
 
 /// Keys of a `[[rule]]`.
-const RULE_KEYS: [&str; 16] = [
+pub(super) const RULE_KEYS: [&str; 16] = [
     "id",
     "words",
     "where",
@@ -32,7 +32,7 @@ const RULE_KEYS: [&str; 16] = [
     "miss",
 ];
 /// Keys of a `[[change]]`.
-const CHANGE_KEYS: [&str; 4] = ["id", "score", "enabled", "direction"];
+pub(super) const CHANGE_KEYS: [&str; 4] = ["id", "score", "enabled", "direction"];
 /// The largest score, up or down: more than this is a finding, not a score.
 const MOST_POINTS: f64 = 100.0;
 

@@ -89,3 +89,22 @@ fn settings_are_strict() {
     assert_eq!(settings, Settings { max_attachment: Size(20_000_000), ..Settings::default() });
     assert!(serde_json::from_str::<Settings>(r#"{"max_atachment": "20MB"}"#).is_err());
 }
+
+/// A message cut anywhere is judged like any other.
+#[test]
+fn cut_anywhere() {
+    let whole = concat!(
+        "From: \"Bank <x\" <a@a.example>\r\nTo: \"b\" <b@b.example>\r\nSubject: =?utf-8?q?4111_1111?= 1111 1111\r\n",
+        "Date: Mon, 23 Nov 2026 16:05:00 +0000\r\nReceived: from x by y; Mon, 23 Nov 2026 12:05:00 +0000\r\nMIME-Version: 1.0\r\n",
+        "Content-Type: multipart/mixed; boundary=q\r\n\r\n--q\r\nContent-Type: text/html; charset=utf-8\r\n\r\n",
+        "<p>Dear customer <a href=\"http://a.example/\">http://b.example</a> &#118; ü</p>\r\n--q\r\n",
+        "Content-Disposition: attachment; filename=\"a.pdf.exe\"\r\n\r\nMZ\r\n--q--\r\n"
+    );
+    let (rules, context) = (RuleSet::embedded(), context(Direction::Outbound));
+    let mut most = 0;
+    for cut in 0..=whole.len() {
+        let message = decompose(Bytes::copy_from_slice(&whole.as_bytes()[..cut]), &Limits::default());
+        most = check(&Settings::default(), &rules.hits(&message, &context), &message, &context).len();
+    }
+    assert!(most >= 3, "{most} findings in the whole message");
+}

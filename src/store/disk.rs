@@ -65,6 +65,12 @@ impl Disk {
         file.sync_data().map_err(|e| StoreError::io(path, e))
     }
 
+    /// syncfs(2): everything on the file system that `dir` lies on, in one go.
+    pub(super) fn sync_file_system(&self, dir: &File, path: &Path) -> Result<(), StoreError> {
+        self.gate(Op::Sync, path)?;
+        rustix::fs::syncfs(dir).map_err(|e| StoreError::io(path, e.into()))
+    }
+
     /// fsync(2) of a folder: what was renamed or removed in it stays so.
     pub(super) fn sync_dir(&self, path: &Path) -> Result<(), StoreError> {
         self.gate(Op::Sync, path)?;

@@ -81,7 +81,9 @@ pub(super) fn read_sheet(path: &Path) -> Result<(Sheet, Stamp), StoreError> {
 /// A file that was written under another name and waits for its sync and its rename.
 #[derive(Debug)]
 pub(super) struct Draft {
-    file: File,
+    /// Closed at once where many are synced together.
+    file: Option<File>,
+    stamp: Stamp,
     temporary: PathBuf,
     path: PathBuf,
 }
@@ -91,11 +93,15 @@ impl Draft {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let temporary = path.with_file_name(format!(".{name}.tmp"));
         let file = disk.create(&temporary)?;
-        if let Err(error) = disk.write(&file, &temporary, &mut [IoSlice::new(bytes)]) {
-            let _ = std::fs::remove_file(&temporary);
-            return Err(error);
+        let written = disk.write(&file, &temporary, &mut [IoSlice::new(bytes)]);
+        let stamp = written.and_then(|()| file.metadata().map_err(|e| StoreError::io(&temporary, e)));
+        match stamp {
+            Ok(metadata) => Ok(Self { file: Some(file), stamp: Stamp::of(&metadata), temporary, path }),
+            Err(error) => {
+                let _ = std::fs::remove_file(&temporary);
+                Err(error)
+            }
         }
-        Ok(Self { file, temporary, path })
     }
 
     /// `ID.eml` of an entry.
@@ -113,12 +119,18 @@ impl Draft {
     }
 
     pub(super) fn sync(&self, disk: &Disk) -> Result<(), StoreError> {
-        disk.sync(&self.file, &self.temporary)
+        self.file.iter().try_for_each(|file| disk.sync(file, &self.temporary))
+    }
+
+    /// Not to be synced by itself.
+    pub(super) fn close(mut self) -> Self {
+        self.file = None;
+        self
     }
 
     pub(super) fn rename(self, disk: &Disk) -> Result<Stamp, StoreError> {
         disk.rename(&self.temporary, &self.path)?;
-        self.file.metadata().map(|metadata| Stamp::of(&metadata)).map_err(|e| StoreError::io(&self.path, e))
+        Ok(self.stamp)
     }
 }
 

@@ -81,6 +81,25 @@ pub(super) fn name_shows_other(field: &str) -> bool {
     })
 }
 
+/// Whether a To field gives its address's local part as the name: `"ann.smith" <ann.smith@a.example>`.
+pub(super) fn name_is_mailbox(field: &str) -> bool {
+    let Some(at) = field.find('<') else { return false };
+    let name = field.get(..at).unwrap_or_default().trim().trim_matches(['"', '\'']).trim();
+    let local = field.get(at + 1..).and_then(|rest| rest.split('@').next()).unwrap_or_default();
+    name.len() > 2 && name.eq_ignore_ascii_case(local.trim())
+}
+
+/// Whether Outlook Express names another version (up to the third number) in X-MimeOLE than in X-Mailer.
+pub(super) fn versions_differ(mailer: &str, mime_ole: &str) -> bool {
+    let version = |text: &str, before: &str| -> Option<String> {
+        let rest = text.get(text.find(before)? + before.len()..)?.trim_start_matches(['V', 'v', ' ']);
+        let rest: Vec<&str> = rest.split(|c: char| !c.is_ascii_digit() && c != '.').next()?.split('.').take(3).collect();
+        (rest.len() == 3).then(|| rest.join("."))
+    };
+    let (mailer, mime_ole) = (version(mailer, "Outlook Express"), version(mime_ole, "MimeOLE"));
+    mailer.zip(mime_ole).is_some_and(|(mailer, mime_ole)| mailer != mime_ole)
+}
+
 /// Whether a text holds the address, or its local part as a word of five characters or more.
 pub(super) fn named_in(address: &str, text: &str) -> bool {
     let text = text.to_lowercase();
@@ -111,6 +130,10 @@ mod tests {
         assert!(name_shows_other("\"PayPal service@paypal.com\" <x@evil.example>"));
         assert!(!name_shows_other("\"ann@mail.a.example\" <ann@a.example>"));
         assert!(!name_shows_other("Ann @ Work <ann@a.example>"));
+        assert!(name_is_mailbox("\"Theorize\" <theorize@a.example>") && !name_is_mailbox("Ann <ann.s@a.example>") && !name_is_mailbox("<"));
+        assert!(versions_differ("Microsoft Outlook Express 6.00.2800.2969", "Produced By Microsoft MimeOLE V6.00.2900.2180"));
+        assert!(!versions_differ("Microsoft Outlook Express 6.00.2900.2180", "Produced By Microsoft MimeOLE V6.00.2900.3028"));
+        assert!(!versions_differ("Microsoft Outlook, Build 10.0.2616", "Produced By Microsoft MimeOLE V6.00.2900.2180"));
         assert!(named_in("johnny@a.example", "johnny, you won"));
         assert!(named_in("a@a.example", "Re: a@a.example"));
         assert!(!named_in("john@a.example", "john, you won"));

@@ -194,8 +194,9 @@ impl<'a> Run<'a> {
         for (index, rule) in self.set.rules.iter().enumerate() {
             if self.left.get(index).is_some_and(|left| *left > 0) && cases::facts_hold(&rule.test, observed) {
                 let Test::Facts { any, all, .. } = &rule.test else { continue };
-                let held = any.iter().chain(all).filter(|fact| fact.holds(observed));
-                self.take(index, held.map(ToString::to_string).collect::<Vec<_>>().join(" "), None);
+                let held: Vec<_> = any.iter().chain(all).filter(|fact| fact.holds(observed)).map(|fact| observed.evidence(fact)).collect();
+                let part = held.iter().find_map(|(_, part)| *part);
+                self.take(index, held.into_iter().map(|(text, _)| text).collect::<Vec<_>>().join(" "), part);
             }
         }
     }

@@ -8,7 +8,6 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-#[allow(dead_code)]
 mod support;
 
 use support::Gateway;

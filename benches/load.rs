@@ -4,8 +4,6 @@
 //! Rounds alternate between the contestants; medians and ratios are printed. Machines differ and are noisy: quote the ratios.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
 
-#[path = "../tests/support/clamd.rs"]
-mod clamd;
 #[path = "../tests/support/postfix.rs"]
 mod postfix;
 #[path = "../tests/support/usage.rs"]
@@ -19,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use mailweir::cli::demo::clamd::Clamd;
 use mailweir::cli::demo::sender::Sender;
 use mailweir::cli::demo::stand_in::{Behaviour, StandIn};
 use usage::Usage;
@@ -161,7 +160,7 @@ async fn send(address: SocketAddr, messages: &[Arc<[u8]>], count: usize, connect
 /// What is being measured; stopped when dropped.
 enum Contestant {
     Postfix(postfix::Postfix),
-    Mailweir { child: Child, address: SocketAddr, _clamd: Option<clamd::Clamd> },
+    Mailweir { child: Child, address: SocketAddr, _clamd: Option<Clamd> },
 }
 
 impl Contestant {
@@ -169,7 +168,7 @@ impl Contestant {
         if name == "postfix" {
             return Self::Postfix(postfix::Postfix::start(folder, Some(receiver), ""));
         }
-        let clamd = (name == "full").then(clamd::Clamd::start);
+        let clamd = (name == "full").then(|| Clamd::start(&[]).unwrap());
         let inspect = match &clamd {
             Some(clamd) => format!("[antivirus]\nengines = [\"{}\"]\nscan = \"attachments\"\n", clamd.unix()),
             None => "[inspect]\nchecks = []\n".to_owned(),
@@ -209,7 +208,7 @@ impl Contestant {
     fn pids(&self) -> Vec<u32> {
         match self {
             Self::Postfix(postfix) => postfix.master_pid().into_iter().collect(),
-            Self::Mailweir { child, _clamd, .. } => std::iter::once(child.id()).chain(_clamd.as_ref().map(clamd::Clamd::id)).collect(),
+            Self::Mailweir { child, _clamd, .. } => std::iter::once(child.id()).chain(_clamd.as_ref().map(Clamd::id)).collect(),
         }
     }
 }

@@ -1,9 +1,6 @@
 //! The virus check with a real clamd, started by the test: it must be installed (`apt-get install clamav-daemon`).
 #![allow(clippy::unwrap_used)] // a test may
 
-#[path = "support/clamd.rs"]
-mod support;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +9,7 @@ use mailweir::content::{Limits, decompose};
 use mailweir::inspect::antivirus::{Antivirus, EngineStatus, Settings, State};
 use mailweir::mail::units::Period;
 use mailweir::mail::{Class, Finding, Message, Part, PartId, PartKind, Reason};
-use support::Clamd;
+use mailweir::cli::demo::clamd::{Clamd, eicar};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -72,7 +69,7 @@ async fn probe(antivirus: &Antivirus) -> EngineStatus {
 
 #[tokio::test]
 async fn found_and_clean_over_both_sockets() {
-    let clamd = Clamd::start();
+    let clamd = Clamd::start(&[]).unwrap();
     let encoded = format!(
         "From: a@b.example\r\nMIME-Version: 1.0\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n{}\r\n",
         EICAR_BASE64.concat()
@@ -82,13 +79,13 @@ async fn found_and_clean_over_both_sockets() {
         let found = format!("{engine}: Local.Test.EICAR.UNOFFICIAL");
         let rows = [
             ("clean", message(mail(b"hello"), &[b"an attachment", b""]), None),
-            ("raw", message(mail(&support::eicar()), &[]), Some(None)),
+            ("raw", message(mail(&eicar()), &[]), Some(None)),
             (
                 "in a decoded part only",
-                message(mail(b"something encoded as nobody knows"), &[b"clean", &support::eicar()]),
+                message(mail(b"something encoded as nobody knows"), &[b"clean", &eicar()]),
                 Some(Some(PartId(2))),
             ),
-            ("base64 in the raw message and as a part", message(encoded.clone(), &[&support::eicar()]), Some(Some(PartId(1)))),
+            ("base64 in the raw message and as a part", message(encoded.clone(), &[&eicar()]), Some(Some(PartId(1)))),
         ];
         for (name, message, want) in rows {
             let findings = antivirus.scan(&message).await;
@@ -116,7 +113,7 @@ async fn what_clamd_does_not_open_in_a_mail_it_is_shown_decoded() {
          Content-Transfer-Encoding: base64\r\n\r\n{}\r\n--b--\r\n",
         EICAR_BASE64.concat()
     );
-    let clamd = Clamd::start();
+    let clamd = Clamd::start(&[]).unwrap();
     let antivirus = patient(clamd.unix());
     assert_eq!(antivirus.scan(&message(raw.clone(), &[])).await, [], "if clamd has learnt it, take another example");
     let decomposed = Arc::new(decompose(raw.into(), &Limits::default()));
@@ -128,7 +125,7 @@ async fn what_clamd_does_not_open_in_a_mail_it_is_shown_decoded() {
 
 #[tokio::test]
 async fn an_engine_in_order() {
-    let clamd = Clamd::with(&["AlertExceedsMax yes"]);
+    let clamd = Clamd::start(&["AlertExceedsMax yes"]).unwrap();
     for engine in [clamd.unix(), clamd.tcp()] {
         let antivirus = patient(engine);
         assert_eq!(antivirus.status()[0].state, State::Unknown);
@@ -143,7 +140,7 @@ async fn an_engine_in_order() {
 
 #[tokio::test]
 async fn the_stream_limit_is_measured_and_what_exceeds_it_is_too_big() {
-    let clamd = Clamd::with(&["StreamMaxLength 1M", "AlertExceedsMax yes"]);
+    let clamd = Clamd::start(&["StreamMaxLength 1M", "AlertExceedsMax yes"]).unwrap();
     for engine in [clamd.unix(), clamd.tcp()] {
         let antivirus = patient(engine);
         let status = probe(&antivirus).await;
@@ -157,14 +154,14 @@ async fn the_stream_limit_is_measured_and_what_exceeds_it_is_too_big() {
             assert_eq!(findings[0].class, Class::CouldNotTell { reason: Reason::TooBig });
         }
         // A part that fits is still scanned.
-        let findings = antivirus.scan(&message(zeros(6 << 20), &[&support::eicar()])).await;
+        let findings = antivirus.scan(&message(zeros(6 << 20), &[&eicar()])).await;
         assert_eq!(codes(&findings), ["av.malware"], "{findings:?}");
     }
 }
 
 #[tokio::test]
 async fn too_big_without_a_probe_before() {
-    let clamd = Clamd::with(&["StreamMaxLength 512K", "AlertExceedsMax yes"]);
+    let clamd = Clamd::start(&["StreamMaxLength 512K", "AlertExceedsMax yes"]).unwrap();
     for engine in [clamd.unix(), clamd.tcp()] {
         let antivirus = patient(engine);
         for size in [600_000, 6 << 20, 6 << 20] {
@@ -178,8 +175,8 @@ async fn too_big_without_a_probe_before() {
 async fn an_ok_for_what_clamd_does_not_look_into_is_not_believed() {
     // Without AlertExceedsMax clamd answers OK for files above MaxFileSize or MaxScanSize, infected or not.
     for line in ["MaxFileSize 2M", "MaxScanSize 2M"] {
-        let clamd = Clamd::with(&[line]);
-        let infected = || [zeros(4 << 20), support::eicar()].concat();
+        let clamd = Clamd::start(&[line]).unwrap();
+        let infected = || [zeros(4 << 20), eicar()].concat();
         let antivirus = patient(clamd.unix());
         let findings = antivirus.scan(&message(infected(), &[])).await;
         assert_eq!(codes(&findings), ["av.too_big"], "{line}: {findings:?}");
@@ -189,7 +186,7 @@ async fn an_ok_for_what_clamd_does_not_look_into_is_not_believed() {
         assert!(advice.contains("MaxFileSize 10M and MaxScanSize 40M") && advice.contains("AlertExceedsMax yes"), "{line}: {advice}");
         assert!(status.scan_limit.is_some_and(|limit| (1_900_000..=2 << 20).contains(&limit)), "{line}: {status:?}");
     }
-    let clamd = Clamd::with(&["MaxFileSize 2M", "AlertExceedsMax yes"]);
+    let clamd = Clamd::start(&["MaxFileSize 2M", "AlertExceedsMax yes"]).unwrap();
     let findings = patient(clamd.unix()).scan(&message(zeros(4 << 20), &[])).await;
     assert_eq!(codes(&findings), ["av.limit"], "{findings:?}");
     assert!(findings[0].evidence.ends_with("Heuristics.Limits.Exceeded.MaxFileSize"), "{findings:?}");
@@ -197,15 +194,15 @@ async fn an_ok_for_what_clamd_does_not_look_into_is_not_believed() {
 
 #[tokio::test]
 async fn gone_and_back() {
-    let mut clamd = Clamd::start();
+    let mut clamd = Clamd::start(&[]).unwrap();
     let antivirus = patient(clamd.unix());
     assert_eq!(probe(&antivirus).await.state, State::Up);
     clamd.kill();
-    let findings = antivirus.scan(&message(mail(&support::eicar()), &[])).await;
+    let findings = antivirus.scan(&message(mail(&eicar()), &[])).await;
     assert_eq!(codes(&findings), ["av.unavailable"], "{findings:?}");
     assert!(matches!(probe(&antivirus).await.state, State::Down { .. }));
     clamd.restart().unwrap();
-    let findings = antivirus.scan(&message(mail(&support::eicar()), &[])).await;
+    let findings = antivirus.scan(&message(mail(&eicar()), &[])).await;
     assert_eq!(codes(&findings), ["av.malware"], "{findings:?}");
 }
 
@@ -223,7 +220,7 @@ async fn on_the_way(listener: TcpListener, clamd: String, started: oneshot::Send
 
 #[tokio::test]
 async fn gone_in_mid_scan() {
-    let mut clamd = Clamd::start();
+    let mut clamd = Clamd::start(&[]).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let antivirus = Arc::new(patient(format!("clamd:tcp:{}", listener.local_addr().unwrap())));
     let (sender, started) = oneshot::channel();
@@ -238,7 +235,7 @@ async fn gone_in_mid_scan() {
 
 #[tokio::test]
 async fn no_answer_in_time() {
-    let clamd = Clamd::start();
+    let clamd = Clamd::start(&[]).unwrap();
     let antivirus = antivirus(&[clamd.unix(), clamd.tcp()], Duration::from_millis(300));
     clamd.freeze();
     let findings = antivirus.scan(&message(mail(b"hello"), &[b"part"])).await;
@@ -250,14 +247,14 @@ async fn no_answer_in_time() {
 
 #[tokio::test]
 async fn several_engines_any_found_wins_and_no_trouble_is_lost() {
-    let clamd = Clamd::start();
+    let clamd = Clamd::start(&[]).unwrap();
     let lists = tempfile::tempdir().unwrap();
     std::fs::write(lists.path().join("local.ndb"), "Local.Word:0:*:78797a7a79\n").unwrap();
     let builtin = format!("builtin:{}", lists.path().display());
     let gone = "clamd:unix:/nonexistent/clamd.ctl".to_owned();
     let antivirus = antivirus(&[clamd.unix(), builtin.clone(), gone], Duration::from_secs(60));
     let rows: [(&[u8], &[&str]); 3] =
-        [(b"hello", &["av.unavailable"]), (b"say xyzzy", &["av.malware"]), (&support::eicar(), &["av.malware", "av.malware"])];
+        [(b"hello", &["av.unavailable"]), (b"say xyzzy", &["av.malware"]), (&eicar(), &["av.malware", "av.malware"])];
     for (body, want) in rows {
         let findings = antivirus.scan(&message(mail(body), &[])).await;
         assert_eq!(codes(&findings), want, "{findings:?}");

@@ -99,8 +99,9 @@ async fn the_corpus_goes_through() {
 
     // What is held is what was sent.
     let folder = site.folder.path().join("exported");
+    std::fs::create_dir(&folder).unwrap();
     for some in held.chunks(500) {
-        let mut arguments = vec!["quarantine", "export", "--dir", folder.to_str().unwrap()];
+        let mut arguments = vec!["quarantine", "export", "--out", folder.to_str().unwrap()];
         arguments.extend(some.iter().map(String::as_str));
         let (code, _, err) = gateway.cli(&arguments);
         assert_eq!(code, 0, "{err}");

@@ -83,11 +83,11 @@ async fn mail_finds_its_route() {
     assert_eq!(below_trace(&outbound.data), CLEAN);
     assert!(!String::from_utf8_lossy(&outbound.data).contains("X-Mailweir-Verdict"), "the verdict is for our own servers only");
     // What GroupWise does not know is tried on Exchange.
-    site.groupwise.behave(|behaviour| drop(behaviour.unknown.insert(BOB.into())));
+    site.groupwise.behave(|behaviour| behaviour.unknown.extend([BOB.to_owned()]));
     assert_eq!(site.send(&[BOB], CLEAN).await.code(), 250);
     assert_eq!(site.exchange.take().last().unwrap().recipients, [BOB]);
     // What neither knows is refused in the session, in the next hop's words.
-    site.exchange.behave(|behaviour| drop(behaviour.unknown.insert(BOB.into())));
+    site.exchange.behave(|behaviour| behaviour.unknown.extend([BOB.to_owned()]));
     let answer = site.send(&[BOB], CLEAN).await;
     assert!(answer.reply.starts_with("550 5.1.1 no such user here ("), "{}", answer.reply);
     site.audit();
@@ -341,7 +341,13 @@ async fn metrics_health_and_status() {
         stream.read_to_string(&mut text).await.unwrap();
         text
     };
-    let metrics = get("/metrics").await;
+    let mut metrics = get("/metrics").await;
+    let end = Instant::now() + PATIENCE;
+    while !metrics.contains("mailweir_engine_up") {
+        assert!(Instant::now() < end, "the engine was never asked");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        metrics = get("/metrics").await;
+    }
     for name in [
         "mailweir_messages_total{direction=\"inbound\",disposition=\"deliver\"} 1",
         "mailweir_messages_total{direction=\"inbound\",disposition=\"hold\"} 1",

@@ -1,7 +1,6 @@
 //! What the whole-gateway tests share: the real binary as a gateway, a real clamd, stand-in mail servers, senders.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, clippy::expect_used)]
 
-pub mod clamd;
 pub mod postfix;
 pub mod site;
 pub mod usage;

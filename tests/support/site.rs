@@ -7,8 +7,8 @@ use mailweir::cli::demo::sender::{Answer, Sender};
 use mailweir::cli::demo::stand_in::{Behaviour, StandIn};
 use tempfile::TempDir;
 
-use super::clamd::Clamd;
 use super::{Gateway, PATIENCE};
+use mailweir::cli::demo::clamd::Clamd;
 
 /// The organisation. Everything stops when it is dropped.
 pub struct Site {
@@ -36,7 +36,7 @@ impl Site {
 
     /// Everything up; `extra` is appended to the configuration, and takes the place of tables that it names.
     pub async fn start_with(extra: &str) -> Self {
-        let clamd = Clamd::start();
+        let clamd = Clamd::start(&[]).unwrap();
         let engine = clamd.unix();
         Self::build(Some(clamd), &engine, extra).await
     }
@@ -82,12 +82,12 @@ impl Site {
 
     /// The ids in the quarantine, newest first.
     pub fn held(&self) -> Vec<String> {
-        ids(&self.gateway().json(&["quarantine", "list"]))
+        ids(&self.gateway().json(&["quarantine", "list", "--limit", "1000000"]))
     }
 
     /// The ids in the spool.
     pub fn spooled(&self) -> Vec<String> {
-        ids(&self.gateway().json(&["queue", "list"]))
+        ids(&self.gateway().json(&["queue", "list", "--limit", "1000000"]))
     }
 
     /// The books must balance.

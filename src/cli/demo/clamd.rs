@@ -1,7 +1,5 @@
-//! A private clamd for tests, demonstrations and benchmarks: its own configuration and database (one local signature for the EICAR
-//! test file) in a directory of its own, on a unix socket and a free loopback port. Standard library only, so that anything can include it
-//! with `#[path]`.
-#![allow(dead_code, clippy::panic)] // each user takes a part of it, and a test may panic
+//! A private clamd for the demo, the tests and the benchmark: its own configuration and database (one local signature for the EICAR
+//! test file) in a directory of its own, on a unix socket and a free loopback port.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -49,26 +47,19 @@ pub fn program() -> Option<&'static Path> {
 }
 
 impl Clamd {
-    /// Starts one with default limits.
-    pub fn start() -> Self {
-        Self::with(&[])
-    }
-
-    /// Starts one with more lines of clamd.conf, such as `StreamMaxLength 1M`. Panics with the reason if it does not come up.
-    pub fn with(lines: &[&str]) -> Self {
-        match Self::try_with(lines) {
-            Ok(clamd) => clamd,
-            Err(error) => panic!("{error}"),
-        }
-    }
-
     /// Starts one with the local signature beside the system's, which take some twenty seconds to load where there are any.
+    ///
+    /// # Errors
+    /// As for [`Self::start`].
     pub fn with_system_signatures() -> io::Result<Self> {
         Self::launch(&[], true)
     }
 
-    /// As [`Self::with`], with the reason as an error.
-    pub fn try_with(lines: &[&str]) -> io::Result<Self> {
+    /// Starts one with more lines of clamd.conf, such as `StreamMaxLength 1M`; none for its own defaults.
+    ///
+    /// # Errors
+    /// It is not installed, or does not come up; with what it said.
+    pub fn start(lines: &[&str]) -> io::Result<Self> {
         let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
         // Another process may take the port between our look and clamd's: then look again.
         let mut last = io::Error::other("clamd did not start");

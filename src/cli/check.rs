@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{CliError, Code, Global, block_on, print, print_json, print_line};
 use crate::setup::effective::{Setting, effective};
-use crate::setup::examine::{Extent, examine};
+use crate::setup::examine::examine;
 use crate::setup::{self, Loaded, Problem};
 
 /// Arguments of `mailweir check`.
@@ -57,7 +57,7 @@ pub fn run(args: Args, global: &Global) -> Result<Code, CliError> {
 /// The warnings of the file, and what trying shows.
 async fn tried(loaded: &Loaded) -> Vec<Problem> {
     let mut problems = loaded.warnings.clone();
-    problems.extend(examine(loaded, Extent { running: false }).await);
+    problems.extend(examine(loaded).await);
     problems.sort_by(|a, b| (a.file != loaded.file, &a.file, a.line, a.column).cmp(&(b.file != loaded.file, &b.file, b.line, b.column)));
     problems
 }

@@ -258,4 +258,11 @@ mod tests {
             assert_eq!(error.to_string(), format!("`mailweir {}` is not built yet", line[1]));
         }
     }
+
+    #[test]
+    fn a_closed_pipe_is_no_error() {
+        let error = |kind| CliError::from(std::io::Error::from(kind));
+        assert!(matches!(error(ErrorKind::BrokenPipe), CliError::Closed));
+        assert!(matches!(error(ErrorKind::StorageFull), CliError::Message(_)));
+    }
 }

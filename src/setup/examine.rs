@@ -2,23 +2,102 @@
 //! Nothing is changed, and a running gateway is not disturbed.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use tokio::net::{TcpListener, UnixStream};
+
+use super::config::Config;
 use super::load::Loaded;
-use super::problem::Problem;
+use super::problem::{Problem, Severity};
+use crate::gateway::{BindError, Listener, ListenerSettings, TlsUse};
+use crate::inspect::Check;
+use crate::inspect::antivirus::{Antivirus, EngineStatus, State};
 
-/// What to try.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Extent {
-    /// Whether a gateway with this configuration runs: it has the addresses, so they are not tried.
-    pub running: bool,
-}
+/// How long the engines may take to show what they can.
+const ENGINES: Duration = Duration::from_secs(60);
 
 /// Tries everything; the problems have the places of the settings that they are about.
-pub async fn examine(loaded: &Loaded, _extent: Extent) -> Vec<Problem> {
+pub async fn examine(loaded: &Loaded) -> Vec<Problem> {
+    let config = loaded.config.resolved(&loaded.dir);
+    let mut found: Vec<(String, Problem)> = Vec::new();
+    found.extend(data_dir(&config.data_dir).map(|problem| ("data_dir".to_owned(), problem)));
+    // A running gateway has the addresses: that they are taken is as it should be.
+    if UnixStream::connect(&config.admin.socket).await.is_err() {
+        found.extend(addresses(&config).await);
+    }
+    found.extend(engines(&config).await);
+    let mut problems: Vec<Problem> = found.into_iter().map(|(path, problem)| loaded.place(&path, problem)).collect();
+    problems.extend(cases(loaded));
+    problems
+}
+
+/// Every address that cannot be had.
+async fn addresses(config: &Config) -> Vec<(String, Problem)> {
     let mut found = Vec::new();
-    found.extend(data_dir(&loaded.resolve(&loaded.config.data_dir)).map(|problem| loaded.place("data_dir", problem)));
-    found.extend(cases(loaded));
+    for (i, listener) in config.listeners.iter().enumerate() {
+        let plain = ListenerSettings { tls: TlsUse::Off, ..listener.clone() };
+        if let Err(error) = Listener::bind(&plain, None) {
+            let mut problem = Problem::from_text(&error.to_string());
+            // Whoever tries this need not be who runs the gateway.
+            if matches!(error, BindError::NotAllowed { .. }) {
+                problem.severity = Severity::Warning;
+            }
+            found.push((format!("listener[{i}].address"), problem));
+        }
+    }
+    for (path, address) in [("admin.http", config.admin.http), ("admin.metrics", config.admin.metrics)] {
+        if let Some(address) = address
+            && let Err(error) = TcpListener::bind(address).await
+        {
+            let hint = "do: stop the program that has it (`ss -ltnp` names it), or choose another address";
+            found.push((path.to_owned(), Problem::error(format!("{path}: cannot listen on {address}: {error}"), hint)));
+        }
+    }
+    let folder = config.admin.socket.parent().unwrap_or(Path::new("")).to_owned();
+    if !folder.as_os_str().is_empty() && !folder.is_dir() {
+        let what = format!("there is no directory {} for the admin socket", folder.display());
+        let hint = "do: make it and give it to the gateway's user (systemd does, with RuntimeDirectory=), or choose another socket";
+        found.push(("admin.socket".to_owned(), Problem::warning(what, hint)));
+    }
     found
+}
+
+/// What the engines cannot do. The gateway starts without them, so that is a warning; an engine that answers wrongly is an error.
+async fn engines(config: &Config) -> Vec<(String, Problem)> {
+    if !config.inspect.checks.contains(&Check::Antivirus) {
+        return Vec::new();
+    }
+    let (settings, size) = (config.antivirus.clone(), config.limits.message_size.0);
+    let built = tokio::task::spawn_blocking(move || Antivirus::new(&settings, size)).await;
+    let antivirus = match built {
+        Ok(Ok(antivirus)) => antivirus,
+        Ok(Err(error)) => return vec![(format!("antivirus.{}", error.key), Problem::said(error.what, &error.hint))],
+        Err(error) => return vec![("antivirus".to_owned(), Problem::error(error.to_string(), ""))],
+    };
+    match tokio::time::timeout(ENGINES, antivirus.probe()).await {
+        Ok(all) => all.iter().enumerate().flat_map(|(i, engine)| engine_problems(config, i, engine)).collect(),
+        Err(_) => vec![("antivirus.engines".to_owned(), Problem::warning(format!("the engines have not answered within {ENGINES:?}"), ""))],
+    }
+}
+
+fn engine_problems(config: &Config, i: usize, engine: &EngineStatus) -> Vec<(String, Problem)> {
+    let path = format!("antivirus.engines[{i}]");
+    let name = &engine.engine;
+    let state = match &engine.state {
+        State::Down { reason } => {
+            let what = format!(
+                "{name} does not answer: {reason}; until it does, on_unavailable = \"{}\" applies",
+                config.antivirus.on_unavailable
+            );
+            Some(Problem::warning(what, "do: start it (systemctl start clamav-daemon), or name the one that runs"))
+        }
+        State::Wrong { reason } => {
+            Some(Problem::error(format!("{name} cannot be believed: {reason}"), "do: see its log and its signatures"))
+        }
+        State::Up | State::Unknown => None,
+    };
+    let warnings = engine.warnings.iter().map(|warning| Problem::warning(format!("{name}: {warning}"), ""));
+    state.into_iter().chain(warnings).map(|problem| (path.clone(), problem)).collect()
 }
 
 /// Every rule's own cases.
@@ -53,6 +132,40 @@ pub fn data_dir(dir: &Path) -> Option<Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A configuration on loopback with this listener address and metrics address.
+    fn loaded(folder: &Path, address: &str, metrics: &str) -> Loaded {
+        let text = format!(
+            "hostname = \"mx1.example.org\"\ndata_dir = \"{0}/data\"\n[[listener]]\nname = \"a\"\naddress = \"{address}\"\n\
+             direction = \"inbound\"\n[[route]]\nname = \"r\"\ndomains = [\"example.org\"]\nnext_hops = [\"192.0.2.1\"]\n\
+             [admin]\nsocket = \"{0}/admin.sock\"\nmetrics = \"{metrics}\"\n\
+             [antivirus]\nengines = [\"clamd:unix:{0}/no-clamd.ctl\"]\n",
+            folder.display()
+        );
+        crate::setup::load_str(&text, "m.toml").unwrap()
+    }
+
+    #[tokio::test]
+    async fn occupied_ports_and_absent_engines() {
+        let dir = tempfile::tempdir().unwrap();
+        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = taken.local_addr().unwrap().to_string();
+        let problems = examine(&loaded(dir.path(), &address, &address.replace("127.0.0.1", "127.0.0.2"))).await;
+        let said: Vec<String> = problems.iter().map(|p| format!("{}:{}:{} {}", p.line, p.column, p.severity.as_str(), p.what)).collect();
+        assert_eq!(said.len(), 2, "{said:#?}");
+        assert!(said[0].starts_with("5:11:error") && said[0].contains(&address) && said[0].contains("in use"), "{}", said[0]);
+        assert!(said[1].starts_with("15:12:warning") && said[1].contains("does not answer"), "{}", said[1]);
+    }
+
+    #[tokio::test]
+    async fn a_running_gateway_keeps_its_addresses() {
+        let dir = tempfile::tempdir().unwrap();
+        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let loaded = loaded(dir.path(), &taken.local_addr().unwrap().to_string(), "127.0.0.1:0");
+        let _admin = tokio::net::UnixListener::bind(dir.path().join("admin.sock")).unwrap();
+        let problems = examine(&loaded).await;
+        assert!(problems.iter().all(|problem| !problem.is_error()), "{problems:#?}");
+    }
 
     #[test]
     fn data_directories() {

@@ -7,8 +7,8 @@ use mailweir::cli::demo::sender::{Answer, Sender};
 use mailweir::cli::demo::stand_in::{Behaviour, StandIn};
 use tempfile::TempDir;
 
-use mailweir::cli::demo::clamd::Clamd;
 use super::{Gateway, PATIENCE};
+use mailweir::cli::demo::clamd::Clamd;
 
 /// The organisation. Everything stops when it is dropped.
 pub struct Site {

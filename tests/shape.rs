@@ -19,7 +19,7 @@ const FLOORS: [&[&str]; 8] = [
 /// Crates with a job, and the one place each is used in. A folder, or a file.
 const HOMES: &[(&str, &[&str])] = &[
     ("aho_corasick", &["rules/", "inspect/antivirus/builtin"]),
-    ("axum", &["admin/"]),
+    ("axum", &["admin/", "cli/client"]),
     ("clamav_client", &["inspect/antivirus/clamd"]),
     ("clap", &["cli/"]),
     ("comfy_table", &["cli/"]),
@@ -31,11 +31,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("hyper", &["cli/client", "admin/"]),
     ("hyper_util", &["cli/client", "admin/"]),
     ("http_body_util", &["cli/client", "admin/"]),
-    ("indicatif", &["cli/"]),
     ("infer", &["content/sniff"]),
     ("linkify", &["content/"]),
     ("mail_parser", &["content/mime/"]),
-    ("mail_send", &["deliver/"]),
     ("md5", &["inspect/antivirus/builtin"]),
     ("metrics_exporter_prometheus", &["admin/metrics"]),
     ("rcgen", &["net/"]),
@@ -44,11 +42,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rustls", &["net/"]),
     ("sha1", &["inspect/antivirus/builtin"]),
     ("sled", &["store/index"]),
-    ("tar", &["content/unpack/"]),
     ("tokio_rustls", &["net/", "gateway/tls", "deliver/"]),
     ("toml", &["setup/", "rules/"]),
     ("tracing_subscriber", &["setup/log"]),
-    ("zip", &["content/unpack/"]),
 ];
 
 /// Crates that are used everywhere.

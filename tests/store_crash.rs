@@ -122,7 +122,8 @@ async fn write(store: Arc<Store>, writer: usize) {
                 say(format!("? {name} {id}"));
                 match place {
                     Place::Spool => {
-                        entry.recipients[0].state = RecipientState::Bounced { why: "t".into(), notification: None, at: Timestamp::UNIX_EPOCH };
+                        entry.recipients[0].state =
+                            RecipientState::Bounced { why: "t".into(), notification: None, at: Timestamp::UNIX_EPOCH };
                         store.note(vec![Change::Update(entry)]).await.unwrap();
                     }
                     Place::Quarantine => {
@@ -138,7 +139,8 @@ async fn write(store: Arc<Store>, writer: usize) {
             }
             // A release: out of the quarantine and into the spool, in one.
             3 if place == Place::Quarantine => {
-                let spooled = Entry { recipients: self::entry(id, Place::Spool, size).recipients, place: Place::Spool, area: None, ..entry };
+                let spooled =
+                    Entry { recipients: self::entry(id, Place::Spool, size).recipients, place: Place::Spool, area: None, ..entry };
                 say(format!("? {name} {id}"));
                 let both = vec![Change::Remove(place, id), Change::Put { entry: spooled, bytes: message(id, size) }];
                 store.commit(both).await.unwrap();

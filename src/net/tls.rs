@@ -234,6 +234,11 @@ impl ServerTls {
         Self::load(&certificate, &key)
     }
 
+    /// The finished configuration.
+    pub fn config(&self) -> Arc<ServerConfig> {
+        self.config.clone()
+    }
+
     /// Starts TLS as the server, after our answer to STARTTLS. The caller sets the deadline.
     pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> io::Result<ServerStream<S>> {
         tokio_rustls::TlsAcceptor::from(self.config.clone()).accept(stream).await

@@ -4,11 +4,13 @@
 //! accept    decompose ─► inspect ─► decide ─► settle: cut through | keep (spool, quarantine) | refuse ─► reply
 //! dispatch  spool ─► hand over ─► conclude: delivered, tried again later, or bounced
 //! release   quarantine ─► virus scan ─► spool ─► dispatch
+//! expire    quarantine ─► gone, after its time
 //! ```
 
 mod accept;
 mod bounce;
 mod dispatch;
+mod expire;
 mod hand_over;
 mod release;
 mod schedule;

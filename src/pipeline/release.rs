@@ -147,14 +147,14 @@ impl Pipeline {
     }
 
     /// The right to release or delete this entry; `None` while somebody else has it.
-    fn turn(&self, id: MessageId) -> Option<Turn<'_>> {
+    pub(super) fn turn(&self, id: MessageId) -> Option<Turn<'_>> {
         let mut turns = self.turns.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         turns.insert(id).then_some(Turn { pipeline: self, id })
     }
 }
 
 /// While it lives, nobody else releases or deletes the entry.
-struct Turn<'a> {
+pub(super) struct Turn<'a> {
     pipeline: &'a Pipeline,
     id: MessageId,
 }

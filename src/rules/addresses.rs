@@ -30,7 +30,28 @@ pub(super) fn organisation(host: &str) -> &str {
     let Some(second) = dots.next() else { return host };
     let top = host.get(last + 1..).unwrap_or_default();
     let middle = host.get(second + 1..last).unwrap_or_default();
-    let public = top.len() == 2 && matches!(middle, "co" | "com" | "org" | "net" | "ac" | "gov" | "edu" | "ltd" | "plc" | "or" | "ne" | "go" | "nhs" | "sch" | "police" | "me" | "gob" | "gouv" | "mil");
+    let public = top.len() == 2
+        && matches!(
+            middle,
+            "co" | "com"
+                | "org"
+                | "net"
+                | "ac"
+                | "gov"
+                | "edu"
+                | "ltd"
+                | "plc"
+                | "or"
+                | "ne"
+                | "go"
+                | "nhs"
+                | "sch"
+                | "police"
+                | "me"
+                | "gob"
+                | "gouv"
+                | "mil"
+        );
     match (public, dots.next()) {
         (false, _) => host.get(second + 1..).unwrap_or(host),
         (true, Some(third)) => host.get(third + 1..).unwrap_or(host),
@@ -40,7 +61,10 @@ pub(super) fn organisation(host: &str) -> &str {
 
 /// The host of a web address in lower case, without user, port and path; `None` where the text is no http(s) address.
 pub(super) fn host(url: &str) -> Option<String> {
-    let scheme = url.get(..8).filter(|start| start.eq_ignore_ascii_case("https://")).or_else(|| url.get(..7).filter(|start| start.eq_ignore_ascii_case("http://")))?;
+    let scheme = url
+        .get(..8)
+        .filter(|start| start.eq_ignore_ascii_case("https://"))
+        .or_else(|| url.get(..7).filter(|start| start.eq_ignore_ascii_case("http://")))?;
     let rest = url.get(scheme.len()..)?.split(['/', '?', '#', '\\']).next()?;
     let host = rest.rsplit('@').next()?.split(':').next()?.trim_end_matches('.');
     (!host.is_empty()).then(|| host.to_lowercase())
@@ -55,6 +79,25 @@ pub(super) fn name_shows_other(field: &str) -> bool {
         let shown = shown.trim_end_matches('.').to_lowercase();
         !local.is_empty() && shown.contains('.') && organisation(&shown) != organisation(&real)
     })
+}
+
+/// Whether a To field gives its address's local part as the name: `"ann.smith" <ann.smith@a.example>`.
+pub(super) fn name_is_mailbox(field: &str) -> bool {
+    let Some(at) = field.find('<') else { return false };
+    let name = field.get(..at).unwrap_or_default().trim().trim_matches(['"', '\'']).trim();
+    let local = field.get(at + 1..).and_then(|rest| rest.split('@').next()).unwrap_or_default();
+    name.len() > 2 && name.eq_ignore_ascii_case(local.trim())
+}
+
+/// Whether Outlook Express names another version (up to the third number) in X-MimeOLE than in X-Mailer.
+pub(super) fn versions_differ(mailer: &str, mime_ole: &str) -> bool {
+    let version = |text: &str, before: &str| -> Option<String> {
+        let rest = text.get(text.find(before)? + before.len()..)?.trim_start_matches(['V', 'v', ' ']);
+        let rest: Vec<&str> = rest.split(|c: char| !c.is_ascii_digit() && c != '.').next()?.split('.').take(3).collect();
+        (rest.len() == 3).then(|| rest.join("."))
+    };
+    let (mailer, mime_ole) = (version(mailer, "Outlook Express"), version(mime_ole, "MimeOLE"));
+    mailer.zip(mime_ole).is_some_and(|(mailer, mime_ole)| mailer != mime_ole)
 }
 
 /// Whether a text holds the address, or its local part as a word of five characters or more.
@@ -87,6 +130,10 @@ mod tests {
         assert!(name_shows_other("\"PayPal service@paypal.com\" <x@evil.example>"));
         assert!(!name_shows_other("\"ann@mail.a.example\" <ann@a.example>"));
         assert!(!name_shows_other("Ann @ Work <ann@a.example>"));
+        assert!(name_is_mailbox("\"Theorize\" <theorize@a.example>") && !name_is_mailbox("Ann <ann.s@a.example>") && !name_is_mailbox("<"));
+        assert!(versions_differ("Microsoft Outlook Express 6.00.2800.2969", "Produced By Microsoft MimeOLE V6.00.2900.2180"));
+        assert!(!versions_differ("Microsoft Outlook Express 6.00.2900.2180", "Produced By Microsoft MimeOLE V6.00.2900.3028"));
+        assert!(!versions_differ("Microsoft Outlook, Build 10.0.2616", "Produced By Microsoft MimeOLE V6.00.2900.2180"));
         assert!(named_in("johnny@a.example", "johnny, you won"));
         assert!(named_in("a@a.example", "Re: a@a.example"));
         assert!(!named_in("john@a.example", "john, you won"));

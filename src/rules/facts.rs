@@ -3,7 +3,7 @@
 use super::addresses;
 use super::error::suggestion;
 use super::measures::Measures;
-use crate::mail::{Context, Message, ReversePath};
+use crate::mail::{Context, Message, PartId, ReversePath};
 
 /// Something that holds of a message or does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +60,10 @@ words! {
         FromIsTo = "from-is-to",
         /// The subject holds the recipient's address or the part before the `@`.
         SubjectNamesRecipient = "subject-names-recipient",
+        /// The name in To is the part before the `@` of its address.
+        ToNameIsMailbox = "to-name-is-mailbox",
+        /// X-Mailer and X-MimeOLE, which Outlook Express writes both, name different versions.
+        MailerContradicts = "mailer-contradicts",
         /// The subject has ten letters or more, all of them capitals.
         SubjectCaps = "subject-caps",
         /// All text shown is HTML.
@@ -102,6 +106,8 @@ words! {
         NamedRecipients = "named-recipients",
         /// Received fields.
         ReceivedCount = "received-count",
+        /// Servers it came through, ours included: Received fields, and one more where it came in over a socket.
+        Hops = "hops",
         /// Words of text shown (the longer of plain and HTML).
         BodyWords = "body-words",
         /// Characters in the text that show nothing: zero width, soft hyphens, tags.
@@ -234,6 +240,18 @@ impl<'a> Observed<'a> {
         Self { message, context, measures: Measures::new(message) }
     }
 
+    /// What to show of a fact that holds, and the part it is about.
+    pub fn evidence(&self, fact: &Fact) -> (String, Option<PartId>) {
+        match fact {
+            Fact::About(About::Finding, code) => match self.message.findings.iter().find(|finding| finding.code.starts_with(code.as_str()))
+            {
+                Some(finding) => (format!("{} {}", finding.code, finding.evidence), finding.part),
+                None => (fact.to_string(), None),
+            },
+            _ => (fact.to_string(), None),
+        }
+    }
+
     fn first(&self, name: &str) -> &str {
         self.message.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map_or("", |header| header.value.as_str())
     }
@@ -263,7 +281,8 @@ impl Source for Observed<'_> {
         match plain {
             Plain::NullSender => self.context.envelope.sender == ReversePath::Null,
             Plain::SenderDiffers => {
-                let sender = self.context.envelope.sender.address().map(|address| addresses::organisation(&address.domain_key()).to_owned());
+                let sender =
+                    self.context.envelope.sender.address().map(|address| addresses::organisation(&address.domain_key()).to_owned());
                 sender.zip(self.from_domain()).is_some_and(|(sender, from)| sender != addresses::organisation(&from))
             }
             Plain::ReplyToDiffers => addresses::domain(self.first("reply-to"))
@@ -275,6 +294,8 @@ impl Source for Observed<'_> {
                 let recipients = self.context.envelope.recipients.iter().take(3).map(|recipient| recipient.address.key());
                 recipients.chain(addresses::all(self.first("to")).into_iter().take(3)).any(|address| addresses::named_in(&address, subject))
             }
+            Plain::ToNameIsMailbox => addresses::name_is_mailbox(self.first("to")),
+            Plain::MailerContradicts => addresses::versions_differ(self.first("x-mailer"), self.first("x-mimeole")),
             Plain::SubjectCaps => self.measures.subject_caps(),
             Plain::HtmlOnly => self.measures.html_only(),
             Plain::ImageOnly => self.measures.images() > 0 && self.measures.words() < 20,
@@ -300,6 +321,7 @@ impl Source for Observed<'_> {
             Number::RecipientCount => self.context.envelope.recipients.len(),
             Number::NamedRecipients => addresses::all(self.first("to")).len() + addresses::all(self.first("cc")).len(),
             Number::ReceivedCount => self.message.header("received").count(),
+            Number::Hops => self.message.header("received").count() + usize::from(self.context.origin.peer.is_some()),
             Number::BodyWords => self.measures.words(),
             Number::HiddenChars => self.measures.hidden_chars(),
             Number::MixedWords => self.measures.mixed_words(),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::measures::is_hidden;
 use super::rule::Field;
-use crate::mail::{Context, Message, PartId};
+use crate::mail::{Context, Message, Part, PartId, PartKind};
 
 /// Calls `look` with every value of `field`, and the part it belongs to.
 pub(super) fn each(message: &Message, context: &Context, field: &Field, look: &mut dyn FnMut(&[u8], Option<PartId>)) {
@@ -46,7 +46,7 @@ pub(super) fn each(message: &Message, context: &Context, field: &Field, look: &m
             }
         }
         Field::Type => {
-            for part in message.parts.iter().filter(|part| !part.true_type.is_empty()) {
+            for part in message.parts.iter().filter(|part| !part.true_type.is_empty() && !is_message_text(part)) {
                 look(part.true_type.as_bytes(), Some(part.id));
             }
         }
@@ -59,6 +59,11 @@ pub(super) fn each(message: &Message, context: &Context, field: &Field, look: &m
         Field::Sender => look(context.envelope.sender.as_str().as_bytes(), None),
         Field::Helo => look(context.origin.helo.as_bytes(), None),
     }
+}
+
+/// A text without a name that a mail program shows as the message: not a file of any type, whatever its first characters.
+fn is_message_text(part: &Part) -> bool {
+    part.text.is_some() && part.name.is_none() && !part.attachment && part.kind != PartKind::Member
 }
 
 /// Text as a reader sees it: runs of white space are one space, characters that show nothing are gone.
@@ -98,12 +103,9 @@ mod tests {
 
     #[test]
     fn readable_text() {
-        for (text, want) in [
-            (" Buy\r\n\tnow  ! ", "Buy now !"),
-            ("via\u{200B}gra\u{AD} é \u{A0} x\n", "viagra é x"),
-            ("", ""),
-            (" \u{A0}", ""),
-        ] {
+        for (text, want) in
+            [(" Buy\r\n\tnow  ! ", "Buy now !"), ("via\u{200B}gra\u{AD} é \u{A0} x\n", "viagra é x"), ("", ""), (" \u{A0}", "")]
+        {
             assert_eq!(readable(text), want, "{text:?}");
         }
     }

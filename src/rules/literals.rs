@@ -145,9 +145,32 @@ fn rarest(sets: impl Iterator<Item = Vec<Vec<u8>>>) -> Option<Vec<Vec<u8>>> {
 /// How surprising a lower-case literal is in mail text and HTML: the sum over its bytes, capped for what stands everywhere.
 fn bits(literal: &[u8]) -> f32 {
     const COMMON: [&str; 26] = [
-        "https://www.", "http://www.", ".com", "href=\"", "src=\"", "style=\"", "font-family", "font-size", "color:", "width=\"", "height=\"",
-        "text-align", "<table", "<span", "<div", "<br>", "<img", "content-type:", "click here", "please ", "your email", "information",
-        " this ", " that ", " with ", " from ",
+        "https://www.",
+        "http://www.",
+        ".com",
+        "href=\"",
+        "src=\"",
+        "style=\"",
+        "font-family",
+        "font-size",
+        "color:",
+        "width=\"",
+        "height=\"",
+        "text-align",
+        "<table",
+        "<span",
+        "<div",
+        "<br>",
+        "<img",
+        "content-type:",
+        "click here",
+        "please ",
+        "your email",
+        "information",
+        " this ",
+        " that ",
+        " with ",
+        " from ",
     ];
     let sum = literal.iter().map(|byte| byte_bits(*byte)).sum();
     let everywhere = std::str::from_utf8(literal).is_ok_and(|literal| COMMON.iter().any(|common| common.contains(literal)));

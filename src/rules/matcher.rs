@@ -82,7 +82,14 @@ impl Scope {
     }
 
     /// Finds the rules that match `value`; `take` is told rule and place, and answers whether it wants more of that rule.
-    pub fn scan(&self, rules: &[Rule], tries: &mut Vec<u8>, value: &[u8], open: &dyn Fn(usize) -> bool, take: &mut dyn FnMut(usize, Range<usize>)) {
+    pub fn scan(
+        &self,
+        rules: &[Rule],
+        tries: &mut Vec<u8>,
+        value: &[u8],
+        open: &dyn Fn(usize) -> bool,
+        take: &mut dyn FnMut(usize, Range<usize>),
+    ) {
         tries.clear();
         tries.resize(self.triggers.len(), 0);
         for at in &self.always {

@@ -89,7 +89,8 @@ impl<'a> Measures<'a> {
     pub fn html_attachment(&self) -> bool {
         self.message.parts.iter().filter(|part| part.kind != PartKind::Member && part.name.is_some()).any(|part| {
             let name = part.name.as_deref().unwrap_or_default().to_lowercase();
-            [".htm", ".html", ".shtml", ".xhtml", ".svg"].iter().any(|end| name.ends_with(end)) && (part.attachment || !name.ends_with(".svg"))
+            [".htm", ".html", ".shtml", ".xhtml", ".svg"].iter().any(|end| name.ends_with(end))
+                && (part.attachment || !name.ends_with(".svg"))
         })
     }
 
@@ -159,7 +160,8 @@ pub(super) fn is_hidden(c: char) -> bool {
 
 /// Latin letters together with Cyrillic or Greek ones that look like them.
 fn is_mixed(word: &str) -> bool {
-    word.chars().any(|c| c.is_ascii_alphabetic()) && word.chars().any(|c| matches!(c, '\u{370}'..='\u{3FF}' | '\u{400}'..='\u{4FF}') && c != 'µ' && c != 'μ')
+    word.chars().any(|c| c.is_ascii_alphabetic())
+        && word.chars().any(|c| matches!(c, '\u{370}'..='\u{3FF}' | '\u{400}'..='\u{4FF}') && c != 'µ' && c != 'μ')
 }
 
 /// The links of an HTML source: target, and the shown text where it looks like a web address.

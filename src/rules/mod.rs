@@ -108,7 +108,8 @@ impl RuleSet {
             match rules.iter_mut().find(|rule| *rule.id == *change.id) {
                 Some(rule) => errors.extend(apply(rule, change)),
                 None => {
-                    let hint = error::suggestion(&change.id, rules.iter().map(|rule| &*rule.id)).map(|close| format!("did you mean {close:?}?"));
+                    let hint =
+                        error::suggestion(&change.id, rules.iter().map(|rule| &*rule.id)).map(|close| format!("did you mean {close:?}?"));
                     errors.push(RuleError { hint: hint.unwrap_or_default(), ..change.error });
                 }
             }
@@ -193,8 +194,9 @@ impl<'a> Run<'a> {
         for (index, rule) in self.set.rules.iter().enumerate() {
             if self.left.get(index).is_some_and(|left| *left > 0) && cases::facts_hold(&rule.test, observed) {
                 let Test::Facts { any, all, .. } = &rule.test else { continue };
-                let held = any.iter().chain(all).filter(|fact| fact.holds(observed));
-                self.take(index, held.map(ToString::to_string).collect::<Vec<_>>().join(" "), None);
+                let held: Vec<_> = any.iter().chain(all).filter(|fact| fact.holds(observed)).map(|fact| observed.evidence(fact)).collect();
+                let part = held.iter().find_map(|(_, part)| *part);
+                self.take(index, held.into_iter().map(|(text, _)| text).collect::<Vec<_>>().join(" "), part);
             }
         }
     }
@@ -259,11 +261,16 @@ fn conflicts(rules: &[Rule]) -> Vec<RuleError> {
             used.insert(id.as_str());
             match known.get(id.as_str()) {
                 None => {
-                    let hint = error::suggestion(id, known.keys().copied()).map(|close| format!("did you mean {close:?}?")).unwrap_or_default();
+                    let hint =
+                        error::suggestion(id, known.keys().copied()).map(|close| format!("did you mean {close:?}?")).unwrap_or_default();
                     errors.push(at(rule, format!("refers to {id:?}, which is no rule"), hint));
                 }
                 Some(other) if matches!(other.test, Test::Hits { .. }) => {
-                    errors.push(at(rule, format!("refers to {id:?}, which itself refers to rules"), "name the rules below it instead".into()));
+                    errors.push(at(
+                        rule,
+                        format!("refers to {id:?}, which itself refers to rules"),
+                        "name the rules below it instead".into(),
+                    ));
                 }
                 Some(_) => {}
             }
@@ -286,7 +293,10 @@ fn files_of(dir: &Path) -> Result<Vec<(String, String)>, RuleError> {
         }
     }
     paths.sort();
-    paths.into_iter().map(|path| std::fs::read_to_string(&path).map(|text| (path.display().to_string(), text)).map_err(|error| trouble(&path, error))).collect()
+    paths
+        .into_iter()
+        .map(|path| std::fs::read_to_string(&path).map(|text| (path.display().to_string(), text)).map_err(|error| trouble(&path, error)))
+        .collect()
 }
 
 #[cfg(test)]

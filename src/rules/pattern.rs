@@ -41,16 +41,13 @@ impl Pattern {
         if hir.properties().minimum_len().unwrap_or(1) == 0 {
             return Err("the pattern matches the empty text, so it would match everything".into());
         }
-        let regex = RegexBuilder::new(text)
-            .unicode(false)
-            .case_insensitive(true)
-            .nest_limit(NESTING)
-            .size_limit(COMPILED)
-            .build()
-            .map_err(|error| match error {
-                regex::Error::CompiledTooBig(limit) => format!("the compiled pattern is bigger than {limit} bytes"),
-                other => other.to_string().lines().last().unwrap_or_default().to_owned(),
-            })?;
+        let regex =
+            RegexBuilder::new(text).unicode(false).case_insensitive(true).nest_limit(NESTING).size_limit(COMPILED).build().map_err(
+                |error| match error {
+                    regex::Error::CompiledTooBig(limit) => format!("the compiled pattern is bigger than {limit} bytes"),
+                    other => other.to_string().lines().last().unwrap_or_default().to_owned(),
+                },
+            )?;
         let reach = Some(reach(&hir)).filter(|most| *most <= WINDOW);
         Ok(Self { regex, literals: literals::required(&hir).unwrap_or_default(), reach })
     }

@@ -14,7 +14,21 @@ use crate::mail::Direction;
 
 /// Keys of a `[[rule]]`.
 const RULE_KEYS: [&str; 16] = [
-    "id", "words", "where", "pattern", "literal", "fact", "any", "all", "not", "at_least", "score", "finding", "direction", "enabled", "hit",
+    "id",
+    "words",
+    "where",
+    "pattern",
+    "literal",
+    "fact",
+    "any",
+    "all",
+    "not",
+    "at_least",
+    "score",
+    "finding",
+    "direction",
+    "enabled",
+    "hit",
     "miss",
 ];
 /// Keys of a `[[change]]`.
@@ -216,7 +230,11 @@ impl<'i> Table<'_, '_, 'i> {
         let errors = self.reader.file.errors.len();
         let id = self.required("id");
         if let Some((id, span)) = id.as_ref().filter(|(id, _)| !is_id(id)) {
-            self.error(span.clone(), format!("{id:?} is not a rule id"), "write a dotted name such as \"site.invoice\", or capitals such as GTUBE");
+            self.error(
+                span.clone(),
+                format!("{id:?} is not a rule id"),
+                "write a dotted name such as \"site.invoice\", or capitals such as GTUBE",
+            );
         }
         let words = self.required("words");
         if let Some((_, span)) = words.as_ref().filter(|(words, _)| words.trim().len() < 8) {
@@ -402,8 +420,10 @@ const NEEDS_TEXT: &str = "a pattern over long fields needs three characters in a
 /// `dotted.lower-case` or `CAPITALS_AND_DIGITS`.
 fn is_id(id: &str) -> bool {
     let dotted = id.contains('.')
-        && id.split('.').all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b)));
-    let capitals = id.starts_with(|c: char| c.is_ascii_uppercase())
-        && id.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+        && id
+            .split('.')
+            .all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b)));
+    let capitals =
+        id.starts_with(|c: char| c.is_ascii_uppercase()) && id.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
     id.len() <= 80 && (dotted || capitals)
 }

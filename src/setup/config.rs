@@ -70,6 +70,8 @@ pub struct Config {
     pub routes: Vec<RouteSettings>,
     /// Which checks run.
     pub inspect: inspect::Settings,
+    /// Which attachments and texts may pass.
+    pub suitability: inspect::content::Settings,
     /// What one message may cost to take apart.
     pub content: content::Limits,
     /// Virus engines, and what their answers lead to.
@@ -101,6 +103,7 @@ impl Default for Config {
             listeners: Vec::new(),
             routes: Vec::new(),
             inspect: inspect::Settings::default(),
+            suitability: inspect::content::Settings::default(),
             content: content::Limits::default(),
             antivirus: antivirus::Settings::default(),
             policy: policy::Settings::default(),

@@ -1,0 +1,75 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use bytes::Bytes;
+
+use crate::content::{Limits, decompose};
+use crate::mail::{Body, Class, Context, Direction, Envelope, Message, Origin, Recipient, ReversePath};
+use crate::rules::RuleSet;
+
+/// The thresholds that are shipped.
+const TAG: f32 = 5.0;
+const HOLD: f32 = 8.0;
+
+/// Prints, for each source, how much of its good and bad mail reaches the thresholds, and refuses a rule set that holds good mail.
+#[test]
+fn scores_over_the_corpus() {
+    let Some(root) = std::env::var_os("MAILWEIR_CORPUS") else {
+        eprintln!("MAILWEIR_CORPUS is not set: the rules were not tried on a corpus");
+        return;
+    };
+    let root = Path::new(&root);
+    let index = std::fs::read_to_string(root.join("index.tsv")).unwrap();
+    let rules = RuleSet::embedded();
+    let step: usize = std::env::var("MAILWEIR_CORPUS_STEP").ok().and_then(|step| step.parse().ok()).unwrap_or(1);
+    let mut sums: BTreeMap<(bool, String), (u32, u32, u32)> = BTreeMap::new();
+    for line in index.lines().skip(1).step_by(step) {
+        let mut fields = line.split('\t');
+        let (Some(path), Some(label), Some(source)) = (fields.next(), fields.next(), fields.next()) else { continue };
+        let message = decompose(read(&root.join(path)), &Limits::default());
+        let findings = super::check(&rules.hits(&message, &context(&message)));
+        let points = |class: &Class| if let Class::Score { points } = class { *points } else { 0.0 };
+        let score: f32 = findings.iter().map(|finding| points(&finding.class)).sum();
+        let row = sums.entry((label == "ham", source.to_owned())).or_default();
+        *row = (row.0 + 1, row.1 + u32::from(score >= TAG), row.2 + u32::from(score >= HOLD));
+    }
+    for ((is_ham, source), (all, tagged, held)) in &sums {
+        let share = |part: &u32| 100.0 * f64::from(*part) / f64::from(*all);
+        let label = if *is_ham { "ham" } else { "bad" };
+        println!("{source:16} {label} {all:6}  tagged {:6.2} %  held {:6.2} %", share(tagged), share(held));
+        // One message of a small source is more than the share allowed, and no proof of anything.
+        assert!(!is_ham || *held <= 1 || share(held) <= 0.2, "{source}: {held} of {all} good messages would be held");
+    }
+}
+
+fn read(path: &Path) -> Bytes {
+    let text = std::fs::read(path).unwrap();
+    let mut message = Vec::with_capacity(text.len() + text.len() / 32);
+    for byte in text {
+        if byte == b'\n' && message.last() != Some(&b'\r') {
+            message.push(b'\r');
+        }
+        message.push(byte);
+    }
+    message.into()
+}
+
+/// What the session would have known, as far as the message tells.
+fn context(message: &Message) -> Context {
+    let received = message.header("received").next().unwrap_or_default();
+    let recipient = received.split("for <").nth(1).and_then(|rest| rest.split('>').next()).and_then(|address| address.parse().ok());
+    let sender = message.header("return-path").next().and_then(|path| path.trim().trim_matches(['<', '>']).parse().ok());
+    Context {
+        direction: Direction::Inbound,
+        origin: Origin { listener: "corpus".into(), peer: None, helo: String::new(), esmtp: true, tls: None, normalised: false },
+        envelope: Envelope {
+            sender: sender.map_or(ReversePath::Null, ReversePath::Address),
+            recipients: recipient
+                .map(|address| Recipient { address, direction: Direction::Inbound, route: "corpus".into() })
+                .into_iter()
+                .collect(),
+            body: Body::EightBitMime,
+            smtputf8: false,
+        },
+    }
+}

@@ -1,0 +1,49 @@
+//! Expire: what has been held for as long as `[quarantine] keep` says goes, and the records say so.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use super::Pipeline;
+use crate::mail::{Entry, Event, MessageId, Place, RecipientState};
+use crate::store::{Change, StoreError};
+
+/// How often it is looked for.
+const EVERY: Duration = Duration::from_secs(600);
+/// How many entries go at once; more follow at the next look.
+const AT_ONCE: usize = 1000;
+
+impl Pipeline {
+    /// Runs until `stop`.
+    pub async fn expire(self: Arc<Self>, stop: CancellationToken) {
+        loop {
+            for id in self.parts.store.expired(Timestamp::now(), AT_ONCE) {
+                if let Err(error) = self.expire_one(id).await {
+                    tracing::error!(%id, %error, "expired entry not removed; trying again later");
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(EVERY) => {}
+            }
+        }
+    }
+
+    async fn expire_one(&self, id: MessageId) -> Result<(), StoreError> {
+        let Some(_turn) = self.turn(id) else { return Ok(()) };
+        let Some(entry) = self.parts.store.get(Place::Quarantine, id) else { return Ok(()) };
+        self.parts.store.commit(vec![Change::Remove(Place::Quarantine, id)]).await?;
+        let recipients = held(&entry);
+        if !recipients.is_empty() {
+            self.record(vec![(id, Event::Deleted { by: "expiry".into(), reason: String::new(), recipients })]);
+        }
+        Ok(())
+    }
+}
+
+fn held(entry: &Entry) -> Vec<crate::mail::Address> {
+    let held = entry.recipients.iter().filter(|recipient| recipient.state == RecipientState::Held);
+    held.map(|recipient| recipient.address.clone()).collect()
+}

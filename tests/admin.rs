@@ -1,4 +1,5 @@
 //! The admin API as people and monitors reach it: over a real unix socket, over HTTP, and in process.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;

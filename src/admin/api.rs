@@ -154,6 +154,6 @@ async fn retry_waiting(State(desk): State<Arc<Desk>>, Extension(by): Extension<B
     let record = Record { at: Timestamp::now(), id, version: desk.version.clone(), event: Event::Retried { by: by.0 } };
     let store = desk.store.clone();
     let recorded = tokio::task::spawn_blocking(move || store.record(&[record])).await;
-    recorded.map_err(|gone| Error::Conflict(gone.to_string()))?.map_err(Error::Store)?;
+    recorded.map_err(|gone| Error::Conflict(gone.to_string()))?.map_err(Error::from)?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -205,7 +205,8 @@ fn socket(global: &Global) -> Result<PathBuf, CliError> {
         Err(_no_file) => Ok(crate::admin::Settings::default().socket),
         Ok(path) => {
             let config = setup::read_config(&path).map_err(|problems| super::offline::problems(&problems))?;
-            Ok(super::offline::socket_of(&config, &path))
+            let dir = path.parent().unwrap_or(Path::new(""));
+            Ok(config.resolved(dir).admin.socket)
         }
     }
 }

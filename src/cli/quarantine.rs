@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -227,10 +228,13 @@ async fn change(which: &Which, verb: &str, change: &Change, yes: bool, global: &
         }
         return Ok(Code::No);
     }
+    // Nothing is handed on before a gateway runs: no use in waiting for it.
+    let wait = if client.is_offline() { change.wait.map(|_| Period(Duration::ZERO)) } else { change.wait };
+    let change = Change { wait, ..change.clone() };
     let mut results = Vec::new();
     let mut code = if ids.is_empty() { Code::No } else { Code::Done };
     for id in ids {
-        let answer = client.post(&format!("/api/v1/quarantine/{id}/{verb}"), change).await?;
+        let answer = client.post(&format!("/api/v1/quarantine/{id}/{verb}"), &change).await?;
         let (lines, done) = if verb == "release" { released(&answer, client.is_offline())? } else { deleted(&answer)? };
         if !done {
             code = Code::No;

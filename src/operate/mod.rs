@@ -57,7 +57,20 @@ pub enum Error {
     ReadOnly(String),
     /// The store failed.
     #[error("the store: {0}")]
-    Store(#[from] StoreError),
+    Store(StoreError),
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            // Looking is recorded, so it writes too.
+            StoreError::ReadOnly => {
+                Self::ReadOnly("this is recorded, and no gateway runs; to write to the store without one add --offline".into())
+            }
+            StoreError::Missing(place, id) => Self::not_in(place, id),
+            error => Self::Store(error),
+        }
+    }
 }
 
 impl Error {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use mailweir::cli::demo::clamd::{Clamd, eicar};
 use mailweir::content::{Limits, decompose};
 use mailweir::inspect::antivirus::{Antivirus, EngineStatus, Settings, State};
 use mailweir::mail::units::Period;
 use mailweir::mail::{Class, Finding, Message, Part, PartId, PartKind, Reason};
-use mailweir::cli::demo::clamd::{Clamd, eicar};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -80,11 +80,7 @@ async fn found_and_clean_over_both_sockets() {
         let rows = [
             ("clean", message(mail(b"hello"), &[b"an attachment", b""]), None),
             ("raw", message(mail(&eicar()), &[]), Some(None)),
-            (
-                "in a decoded part only",
-                message(mail(b"something encoded as nobody knows"), &[b"clean", &eicar()]),
-                Some(Some(PartId(2))),
-            ),
+            ("in a decoded part only", message(mail(b"something encoded as nobody knows"), &[b"clean", &eicar()]), Some(Some(PartId(2)))),
             ("base64 in the raw message and as a part", message(encoded.clone(), &[&eicar()]), Some(Some(PartId(1)))),
         ];
         for (name, message, want) in rows {

@@ -43,9 +43,24 @@ fn what_stands_in_the_way_is_told() {
             "direction = \"inbound\"\ntls_certificate = \"/nowhere/mx1.crt\"\ntls_key = \"/nowhere/mx1.key\"".into(),
             &["/nowhere/mx1.crt", "mailweir.toml:8:"],
         ),
-        ("rules directory that is not there", "[admin]", "[rules]\ndirectories = [\"/nowhere/rules\"]\n[admin]".into(), &["/nowhere/rules"]),
-        ("bad regex", "[admin]", "[rules]\ndirectories = [\"FOLDER/rules\"]\n[admin]".into(), &["rules/own.toml:5:11", "pattern", "unclosed group"]),
-        ("no such quarantine store", "[admin]", "[quarantine]\nstore = \"postgres://x\"\n[admin]".into(), &["postgres://x", "not built yet", "sled"]),
+        (
+            "rules directory that is not there",
+            "[admin]",
+            "[rules]\ndirectories = [\"/nowhere/rules\"]\n[admin]".into(),
+            &["/nowhere/rules"],
+        ),
+        (
+            "bad regex",
+            "[admin]",
+            "[rules]\ndirectories = [\"FOLDER/rules\"]\n[admin]".into(),
+            &["rules/own.toml:5:11", "pattern", "unclosed group"],
+        ),
+        (
+            "no such quarantine store",
+            "[admin]",
+            "[quarantine]\nstore = \"postgres://x\"\n[admin]".into(),
+            &["postgres://x", "not built yet", "sled"],
+        ),
     ];
     for (what, old, new, wanted) in rows {
         let folder = TempDir::new().unwrap();

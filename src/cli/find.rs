@@ -51,7 +51,11 @@ fn text(found: &Found) -> String {
 
 fn lines(row: &Row) -> impl Iterator<Item = [String; 6]> {
     row.recipients.iter().enumerate().map(move |(number, fate)| {
-        let (to, state) = (fit(fate.address.as_str(), 22), fate.state.to_string());
+        let to = fit(fate.address.as_str(), 22);
+        let state = match row.would {
+            Some(would) => format!("{}, not {would}", fate.state),
+            None => fate.state.to_string(),
+        };
         if number > 0 {
             return [String::new(), String::new(), String::new(), to, state, String::new()];
         }

@@ -11,11 +11,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::mail::{MessageId, Origin};
+use crate::mail::record::TurnedAway;
+use crate::mail::{Address, MessageId, Origin};
 use crate::pipeline::{Accept, Incoming};
 use crate::smtp::path::ForwardPath;
-use crate::smtp::replies;
-use crate::smtp::session::{End, Received, Refused, Session, Step};
+use crate::smtp::session::{End, Hello, Received, Refused, Session, Step};
+use crate::smtp::{Reply, replies};
 
 use super::Shared;
 use super::limits::Held;
@@ -172,21 +173,49 @@ impl<A: Accept> Connection<A> {
 
     fn recipient(&mut self, path: &ForwardPath) {
         let decision = relay::decide(&self.shared.accept.routes(), self.port.inbound, &self.shared.hostname, path);
-        if let Err(refusal) = &decision {
+        let decision = decision.map_err(|refusal| {
             let (reason, sender) = (refusal.reason(), self.session.sender().map(tracing::field::display));
             count_recipient(reason);
             let recipient = path.address().map_or("postmaster", |address| address.as_str());
-            tracing::info!(listener = %self.port.name, peer = %self.peer, sender, recipient, reason, "recipient refused");
+            let id = MessageId::new();
+            tracing::info!(%id, listener = %self.port.name, peer = %self.peer, sender, recipient, reason, "recipient refused");
+            let Reply { code, enhanced, text } = refusal.reply();
+            let reply = Reply { code, enhanced, text: format!("{text} ({id})") };
+            self.turned_away(id, path.address().cloned().into_iter().collect(), &reply);
+            reply
+        });
+        self.session.recipient(decision);
+    }
+
+    /// Has it written down that the open transaction got no further for these recipients.
+    fn turned_away(&self, id: MessageId, recipients: Vec<Address>, reply: &Reply) {
+        let Some((hello, _)) = self.session.transaction() else { return };
+        let sender = self.session.sender().cloned().unwrap_or_default();
+        let origin = self.origin(hello.clone(), false);
+        self.shared.accept.turned_away(id, TurnedAway { origin, sender, recipients, reply: reply.to_string() });
+    }
+
+    fn origin(&self, hello: Hello, normalised: bool) -> Origin {
+        Origin {
+            listener: self.port.name.clone(),
+            peer: Some(self.peer),
+            helo: hello.name,
+            esmtp: hello.esmtp,
+            tls: self.tls.clone(),
+            normalised,
         }
-        self.session.recipient(decision.map_err(|refusal| refusal.reply()));
     }
 
     async fn begin_data(&mut self) {
         if !self.shared.budget.grow(&mut self.held, 1).await {
             count_data("memory");
             let sender = self.session.sender().map(tracing::field::display);
-            tracing::info!(listener = %self.port.name, peer = %self.peer, sender, reason = "memory", "message deferred at DATA");
-            return self.session.refuse_data(&replies::no_memory(None));
+            let id = MessageId::new();
+            tracing::info!(%id, listener = %self.port.name, peer = %self.peer, sender, reason = "memory", "message deferred at DATA");
+            let reply = replies::no_memory(Some(id));
+            let recipients = self.session.transaction().map(|(_, recipients)| recipients).unwrap_or_default();
+            self.turned_away(id, recipients.iter().map(|recipient| recipient.address.clone()).collect(), &reply);
+            return self.session.refuse_data(&reply);
         }
         self.data = DataClock { since: Instant::now(), at: Timestamp::now() };
         self.session.begin_data(MessageId::at(self.data.at));
@@ -198,14 +227,7 @@ impl<A: Accept> Connection<A> {
         let receiving = self.data.since.elapsed();
         metrics::histogram!("mailweir_receive_seconds").record(receiving.as_secs_f64());
         self.flush().await?;
-        let origin = Origin {
-            listener: self.port.name.clone(),
-            peer: Some(self.peer),
-            helo: hello.name,
-            esmtp: hello.esmtp,
-            tls: self.tls.clone(),
-            normalised,
-        };
+        let origin = self.origin(hello, normalised);
         let incoming = Incoming { id, origin, envelope, raw, received_at: self.data.at, receiving };
         let reply = self.shared.accept.accept(incoming).await;
         self.session.settle(&reply);
@@ -216,9 +238,13 @@ impl<A: Accept> Connection<A> {
     fn refused(&self, refused: &Refused) {
         let (listener, peer) = (&self.port.name, self.peer);
         match refused {
-            Refused::Data { id, sender, fault } => {
-                let reason = fault.as_str();
+            Refused::Data { id, hello, envelope, fault, reply } => {
+                let (reason, sender) = (fault.as_str(), &envelope.sender);
                 count_data(reason);
+                let recipients = envelope.recipients.iter().map(|recipient| recipient.address.clone()).collect();
+                let origin = self.origin(hello.clone(), false);
+                let turned = TurnedAway { origin, sender: sender.clone(), recipients, reply: reply.to_string() };
+                self.shared.accept.turned_away(*id, turned);
                 tracing::info!(%id, %listener, %peer, %sender, reason, ?fault, "message refused at the end of data");
             }
             Refused::Size { sender, size } => {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Address;
-use super::{Area, Decision, Direction, Envelope, Finding, MessageId, Origin, Outcome, VersionId};
+use super::{Area, Decision, Direction, Envelope, Finding, MessageId, Origin, Outcome, ReversePath, VersionId};
 
 /// One event, with what it is about and which version was in force.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +26,8 @@ pub struct Record {
 pub enum Event {
     /// A whole message was received and judged. Written before the reply.
     Judged(Box<Judged>),
+    /// Mail was refused before it was judged: recipients at RCPT, or a whole message for how it was sent.
+    TurnedAway(Box<TurnedAway>),
     /// A recipient was refused at the end of data; the sender heard 5xx.
     Refused {
         /// Whom.
@@ -133,6 +135,7 @@ impl Event {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Judged(_) => "judged",
+            Self::TurnedAway(_) => "turned_away",
             Self::Refused { .. } => "refused",
             Self::DeferredIn { .. } => "deferred_in",
             Self::Attempted { .. } => "attempted",
@@ -148,6 +151,19 @@ impl Event {
             Self::Damaged { .. } => "damaged",
         }
     }
+}
+
+/// What was known when mail was refused before it was judged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TurnedAway {
+    /// Where it came from.
+    pub origin: Origin,
+    /// MAIL FROM.
+    pub sender: ReversePath,
+    /// Whom it was for.
+    pub recipients: Vec<Address>,
+    /// Our reply.
+    pub reply: String,
 }
 
 /// What was known when a message was judged.

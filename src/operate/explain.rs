@@ -209,6 +209,10 @@ pub fn decision_line(decision: &Decision) -> String {
 pub fn event_line(event: &Event) -> String {
     let line = match event {
         Event::Judged(judged) => format!("{} recipient(s), {} finding(s)", judged.envelope.recipients.len(), judged.findings.len()),
+        Event::TurnedAway(turned) => {
+            let whom: Vec<&str> = turned.recipients.iter().map(crate::mail::Address::as_str).collect();
+            format!("{} for {}: we said {}", turned.sender, whom.join(", "), turned.reply)
+        }
         Event::Refused { recipient, reply } | Event::DeferredIn { recipient, reply } => format!("{recipient}: we said {reply}"),
         Event::Attempted { recipient, route, outcome, cut_through } => {
             format!("{recipient} on {route}{}: {outcome}", if *cut_through { ", in session" } else { "" })

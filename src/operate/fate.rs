@@ -151,6 +151,13 @@ impl Fates {
                     fate.route.get_or_insert_with(|| recipient.route.clone());
                 }
             }
+            Event::TurnedAway(turned) => {
+                for recipient in &turned.recipients {
+                    self.entry(recipient, at).times += 1;
+                    let state = if turned.reply.starts_with('4') { State::DeferredIn } else { State::Refused };
+                    self.set(recipient, state, format!("we said: {}", turned.reply), at);
+                }
+            }
             Event::Refused { recipient, reply } => self.set(recipient, State::Refused, format!("we said: {reply}"), at),
             Event::DeferredIn { recipient, reply } => self.set(recipient, State::DeferredIn, format!("we said: {reply}"), at),
             Event::Attempted { recipient, route, outcome, cut_through } => {

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::fate::{Fate, Fates};
 use super::filter::{Filter, has};
 use super::{Error, blocking};
-use crate::mail::record::Judged;
-use crate::mail::{Direction, Event, MessageId, Record};
+use crate::mail::record::{Judged, TurnedAway};
+use crate::mail::{Direction, Disposition, Event, MessageId, Record};
 use crate::store::Store;
 
 /// How far back it looks when no `since` is given.
@@ -38,6 +38,8 @@ pub struct Row {
     pub size: u64,
     /// The greatest score of its decisions.
     pub score: f32,
+    /// What would have been done in mode normal, where the mode did otherwise.
+    pub would: Option<Disposition>,
     /// Codes of the findings that are more than notes.
     pub findings: Vec<String>,
     /// How each recipient stands.
@@ -102,6 +104,7 @@ impl Search<'_> {
         }
         let mut row = match &record.event {
             Event::Judged(judged) if self.matches(record, judged) => row_of(record, judged),
+            Event::TurnedAway(turned) if self.matches_turned(record, turned) => row_of_turned(record, turned),
             // Spooled without having been judged: a notification of ours. Ids hold their time, so an older message's is not mistaken for one.
             Event::Spooled { .. } if !self.passed.contains(&id) && id.time() >= self.since && self.filter.is_in_time(record.at) => {
                 notification_of(record)
@@ -140,6 +143,18 @@ impl Search<'_> {
             && filter.text.as_deref().is_none_or(text)
     }
 
+    fn matches_turned(&self, record: &Record, turned: &TurnedAway) -> bool {
+        let filter = self.filter;
+        let from = |word: &str| has(turned.sender.as_str(), word);
+        let to = |word: &str| turned.recipients.iter().any(|recipient| has(recipient.as_str(), word));
+        let text = |word: &str| has(&turned.reply, word) || has(&turned.origin.helo, word) || from(word) || to(word);
+        filter.is_in_time(record.at)
+            && filter.subject.is_none()
+            && filter.to.as_deref().is_none_or(to)
+            && filter.from.as_deref().is_none_or(from)
+            && filter.text.as_deref().is_none_or(text)
+    }
+
     fn finish(self) -> Found {
         let Self { filter, since, kept, dropped, .. } = self;
         let word = |word: &Option<String>, text: &str| word.as_deref().is_none_or(|word| has(text, word));
@@ -149,7 +164,7 @@ impl Search<'_> {
             .map(|candidate| Row { recipients: candidate.fates.recipients, ..candidate.row })
             .filter(|row| filter.state.is_none_or(|state| row.recipients.iter().any(|fate| fate.state == state)))
             // Notifications could not be matched before their recipients were known.
-            .filter(|row| row.direction.is_some() || matches_notification(filter, row, &word))
+            .filter(|row| row.direction.is_some() || row.subject == TURNED_AWAY || matches_notification(filter, row, &word))
             .collect();
         let by_state = filter.state.is_some();
         let total = messages.len() + if by_state { 0 } else { dropped };
@@ -176,10 +191,19 @@ fn row_of(record: &Record, judged: &Judged) -> Row {
         from: judged.from.clone(),
         subject: judged.subject.clone(),
         size: judged.size,
+        would: judged.decisions.iter().find_map(|decision| decision.would),
         score: judged.decisions.iter().map(|decision| decision.score).fold(0.0, f32::max),
         findings: noted.map(|finding| finding.code.to_string()).collect(),
         recipients: Vec::new(),
     }
+}
+
+/// Stands in the place of the subject where there was no message yet.
+const TURNED_AWAY: &str = "(refused before it was judged)";
+
+fn row_of_turned(record: &Record, turned: &TurnedAway) -> Row {
+    let row = notification_of(record);
+    Row { sender: turned.sender.as_str().to_owned(), subject: TURNED_AWAY.into(), ..row }
 }
 
 fn notification_of(record: &Record) -> Row {
@@ -192,6 +216,7 @@ fn notification_of(record: &Record) -> Row {
         subject: "(our notification of failed delivery)".into(),
         size: 0,
         score: 0.0,
+        would: None,
         findings: Vec::new(),
         recipients: Vec::new(),
     }

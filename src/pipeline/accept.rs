@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 use super::{Accept, Incoming, Pipeline};
 use crate::content;
 use crate::mail::finding::printable;
-use crate::mail::record::Judged;
-use crate::mail::{Class, Context, Decision, Direction, Event, Finding, Message, Record, Routes};
+use crate::mail::record::{Judged, TurnedAway};
+use crate::mail::{Class, Context, Decision, Direction, Event, Finding, Message, MessageId, Record, Routes};
 use crate::policy::{self, Circumstances};
 use crate::smtp::Reply;
 
@@ -49,6 +49,10 @@ impl Accept for Pipeline {
         measure(&case, [decomposed, inspected, settling.elapsed(), begun.elapsed()], settled.became);
         tell(&case, &settled.reply, settled.became, begun.elapsed());
         settled.reply
+    }
+
+    fn turned_away(&self, id: MessageId, what: TurnedAway) {
+        self.record(vec![(id, Event::TurnedAway(Box::new(what)))]);
     }
 
     fn routes(&self) -> Arc<Routes> {
@@ -100,7 +104,7 @@ impl Pipeline {
         self.event(incoming.id, Event::Judged(Box::new(judged)))
     }
 
-    pub(super) fn event(&self, id: crate::mail::MessageId, event: Event) -> Record {
+    pub(super) fn event(&self, id: MessageId, event: Event) -> Record {
         Record { at: Timestamp::now(), id, version: self.parts.version.clone(), event }
     }
 }

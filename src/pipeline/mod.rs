@@ -30,6 +30,7 @@ use tokio::sync::{Mutex, Semaphore};
 use crate::content;
 use crate::deliver::Courier;
 use crate::inspect::Inspector;
+use crate::mail::record::TurnedAway;
 use crate::mail::{Envelope, MessageId, Mode, Origin, Routes, VersionId};
 use crate::policy;
 use crate::smtp::Reply;
@@ -57,6 +58,9 @@ pub trait Accept: Send + Sync + 'static {
     /// Judges and settles the message; the reply is for the sender, whose session waits for it.
     /// Must be awaited to its end: half-way, the next hop may have the message already.
     fn accept(&self, incoming: Incoming) -> impl Future<Output = Reply> + Send;
+
+    /// Writes down what was refused before there was a message to judge; `id` stands in the reply.
+    fn turned_away(&self, id: MessageId, what: TurnedAway);
 
     /// The routes in force, for RCPT.
     fn routes(&self) -> Arc<Routes>;

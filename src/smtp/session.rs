@@ -229,6 +229,14 @@ impl Session {
         }
     }
 
+    /// How the client introduced itself and whom the open transaction is for so far, before DATA.
+    pub fn transaction(&self) -> Option<(&Hello, &[Recipient])> {
+        match &self.state {
+            State::Mail(transaction) | State::AskedRecipient(transaction, _) | State::AskedData(transaction) => Some(transaction.facts()),
+            _ => None,
+        }
+    }
+
     /// No transaction is open: the session can be ended without loss.
     pub fn is_idle(&self) -> bool {
         matches!(self.state, State::Fresh | State::Idle(_))
@@ -307,9 +315,10 @@ impl Session {
                 Step::Message(Box::new(Received { id, hello, envelope, raw: raw.freeze(), normalised: decoder.normalised() }))
             }
             Some(fault) => {
-                self.state = State::Idle(hello);
-                self.say(&replies::data(fault, id));
-                Step::Refused(Refused::Data { id, sender: envelope.sender, fault })
+                self.state = State::Idle(hello.clone());
+                let reply = replies::data(fault, id);
+                self.say(&reply);
+                Step::Refused(Refused::Data { id, hello, envelope, fault, reply })
             }
         }
     }

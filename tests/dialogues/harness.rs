@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mailweir::gateway::{self, Limits, Listener, ListenerSettings, Tls};
-use mailweir::mail::{Delivery, NextHop, Profile, Route, Routes};
+use mailweir::mail::record::TurnedAway;
+use mailweir::mail::{Delivery, MessageId, NextHop, Profile, Route, Routes};
 use mailweir::pipeline::{Accept, Incoming};
 use mailweir::smtp::Reply;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
@@ -21,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Sink {
     routes: Arc<Routes>,
     seen: Mutex<Vec<Incoming>>,
+    /// What was refused before there was a message.
+    pub turned: Mutex<Vec<TurnedAway>>,
     /// One permit for each message that may be answered.
     pub gate: Semaphore,
     arrived: mpsc::UnboundedSender<()>,
@@ -33,6 +36,10 @@ impl Accept for Sink {
         let _ignored = self.arrived.send(());
         self.gate.acquire().await.unwrap().forget();
         Reply::new(250, (2, 0, 0), format!("accepted ({id})"))
+    }
+
+    fn turned_away(&self, _: MessageId, what: TurnedAway) {
+        self.turned.lock().unwrap().push(what);
     }
 
     fn routes(&self) -> Arc<Routes> {
@@ -89,7 +96,7 @@ impl Server {
         let limits: Limits = toml::from_str(limits).unwrap();
         let (arrived, arrivals) = mpsc::unbounded_channel();
         let gate = Semaphore::new(Semaphore::MAX_PERMITS);
-        let sink = Arc::new(Sink { routes: Arc::new(routes()), seen: Mutex::default(), gate, arrived });
+        let sink = Arc::new(Sink { routes: Arc::new(routes()), seen: Mutex::default(), turned: Mutex::default(), gate, arrived });
         let (address, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
         let (accept, token) = (sink.clone(), shutdown.clone());
         let running = tokio::spawn(async move { gateway::serve(vec![listener], accept, &limits, "mx.ours.test", token).await });

@@ -29,6 +29,11 @@ impl Transaction {
         Self { hello, sender, body, smtputf8, recipients: Vec::new(), keys: HashSet::new(), refused_any: false }
     }
 
+    /// How the client introduced itself, and the recipients so far.
+    pub(super) fn facts(&self) -> (&Hello, &[Recipient]) {
+        (&self.hello, &self.recipients)
+    }
+
     /// Takes the answer about a recipient; gives the reply to the client.
     pub(super) fn add(&mut self, answer: Result<Recipient, Reply>) -> Reply {
         match answer {

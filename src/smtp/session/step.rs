@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::mail::{Envelope, MessageId, ReversePath};
+use crate::smtp::Reply;
 use crate::smtp::decoder::{DataFault, DataLimits, LineEndings};
 use crate::smtp::path::ForwardPath;
 
@@ -73,10 +74,14 @@ pub enum Refused {
     Data {
         /// Its id, as the reply names it.
         id: MessageId,
-        /// Its sender.
-        sender: ReversePath,
+        /// How the client introduced itself.
+        hello: Hello,
+        /// Sender and recipients.
+        envelope: Envelope,
         /// What is wrong with it.
         fault: DataFault,
+        /// What the client heard.
+        reply: Reply,
     },
     /// MAIL with a SIZE above the limit.
     Size {

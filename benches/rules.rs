@@ -3,7 +3,7 @@
 //! `MAILWEIR_CORPUS` names a folder of mail to take a sample from; without it a few messages made here serve.
 
 use std::hint::black_box;
-use std::path::Path;
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -26,11 +26,20 @@ fn made() -> Vec<Bytes> {
     ]
 }
 
-fn corpus(root: &Path) -> Vec<Bytes> {
-    let index = std::fs::read_to_string(root.join("index.tsv")).expect("index.tsv");
-    let paths: Vec<&str> = index.lines().skip(1).filter_map(|line| line.split('\t').next()).collect();
-    let step = (paths.len() / SAMPLE).max(1);
-    paths.iter().step_by(step).map(|path| std::fs::read(root.join(path)).expect("a message").into()).collect()
+/// Some of the `.eml` files below a folder.
+fn corpus(root: PathBuf) -> Vec<Bytes> {
+    let (mut folders, mut files) = (vec![root], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "eml") {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    files.iter().step_by((files.len() / SAMPLE).max(1)).filter_map(|path| std::fs::read(path).ok()).map(Bytes::from).collect()
 }
 
 fn context() -> Context {
@@ -42,7 +51,7 @@ fn context() -> Context {
 }
 
 fn rules(c: &mut Criterion) {
-    let mails = std::env::var_os("MAILWEIR_CORPUS").map_or_else(made, |root| corpus(Path::new(&root)));
+    let mails = std::env::var_os("MAILWEIR_CORPUS").map(|root| corpus(root.into())).filter(|mails| !mails.is_empty()).unwrap_or_else(made);
     let messages: Vec<Message> = mails.into_iter().map(|raw| decompose(raw, &Limits::default())).collect();
     let bytes: usize = messages.iter().map(|message| message.raw.len()).sum();
     let (set, context) = (RuleSet::embedded(), context());

@@ -39,6 +39,6 @@ mod tests {
     }
 }
 
-/// The shipped rules over the corpus, where there is one: `MAILWEIR_CORPUS` names the folder with `index.tsv`.
+/// The shipped rules over the corpus, where there is one.
 #[cfg(test)]
 mod corpus;

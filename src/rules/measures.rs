@@ -10,8 +10,8 @@ use memchr::memmem;
 use super::addresses;
 use crate::mail::{Message, Part, PartKind};
 
-/// Links looked at for a shown address that differs.
-const LINKS: usize = 500;
+/// Links of a part looked at for a shown address that differs.
+const LINKS: usize = 2000;
 /// Words compared of each alternative.
 const COMPARED: usize = 5000;
 
@@ -126,7 +126,7 @@ impl<'a> Measures<'a> {
     /// A link shows a web address of another organisation than it leads to.
     pub fn link_differs(&self) -> bool {
         let sources = self.message.parts.iter().filter(|part| is_html(part) && part.kind != PartKind::Member);
-        sources.flat_map(|part| Links { source: &part.data, at: 0 }.take(LINKS)).any(|(target, shown)| {
+        sources.flat_map(|part| Links { source: &part.data, at: 0, left: LINKS }).any(|(target, shown)| {
             let (Some(target), Some(shown)) = (addresses::host(&target), addresses::host(&shown)) else { return false };
             shown.contains('.') && addresses::organisation(&target) != addresses::organisation(&shown)
         })
@@ -171,6 +171,8 @@ fn is_mixed(word: &str) -> bool {
 struct Links<'a> {
     source: &'a [u8],
     at: usize,
+    /// How many more are looked at, so that a text of nothing but links costs no more than its length.
+    left: usize,
 }
 
 impl Iterator for Links<'_> {
@@ -178,6 +180,7 @@ impl Iterator for Links<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
+            self.left = self.left.checked_sub(1)?;
             let rest = self.source.get(self.at..)?;
             let start = memchr::memchr_iter(b'<', rest)
                 .find(|at| matches!(rest.get(at + 1..at + 3), Some([b'a' | b'A', b]) if b.is_ascii_whitespace()))?;
@@ -243,11 +246,11 @@ mod tests {
             ("<a name=x>www.b.example</a>", &[]),
         ];
         for (source, want) in rows {
-            let got: Vec<_> = Links { source: source.as_bytes(), at: 0 }.collect();
+            let got: Vec<_> = Links { source: source.as_bytes(), at: 0, left: 9 }.collect();
             let got: Vec<_> = got.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
             assert_eq!(got, *want, "{source}");
             for cut in 0..source.len() {
-                let _ = Links { source: &source.as_bytes()[..cut], at: 0 }.count();
+                let _ = Links { source: &source.as_bytes()[..cut], at: 0, left: 9 }.count();
             }
         }
     }

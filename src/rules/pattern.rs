@@ -12,6 +12,8 @@ use super::literals;
 const NESTING: u32 = 50;
 /// The most bytes a compiled pattern may take.
 const COMPILED: usize = 1 << 20;
+/// The most bytes that searching with one pattern may keep (for each search under way): there are hundreds of patterns.
+const CACHE: usize = 1 << 18;
 /// How many times something repeats that may repeat without end, when it is looked for in a window.
 const ENDLESS: usize = 48;
 /// A match that can be longer than this is searched for over the whole value, not in a window.
@@ -41,13 +43,17 @@ impl Pattern {
         if hir.properties().minimum_len().unwrap_or(1) == 0 {
             return Err("the pattern matches the empty text, so it would match everything".into());
         }
-        let regex =
-            RegexBuilder::new(text).unicode(false).case_insensitive(true).nest_limit(NESTING).size_limit(COMPILED).build().map_err(
-                |error| match error {
-                    regex::Error::CompiledTooBig(limit) => format!("the compiled pattern is bigger than {limit} bytes"),
-                    other => other.to_string().lines().last().unwrap_or_default().to_owned(),
-                },
-            )?;
+        let regex = RegexBuilder::new(text)
+            .unicode(false)
+            .case_insensitive(true)
+            .nest_limit(NESTING)
+            .size_limit(COMPILED)
+            .dfa_size_limit(CACHE)
+            .build()
+            .map_err(|error| match error {
+                regex::Error::CompiledTooBig(limit) => format!("the compiled pattern is bigger than {limit} bytes"),
+                other => other.to_string().lines().last().unwrap_or_default().to_owned(),
+            })?;
         let reach = Some(reach(&hir)).filter(|most| *most <= WINDOW);
         Ok(Self { regex, literals: literals::required(&hir).unwrap_or_default(), reach })
     }

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
@@ -11,19 +11,19 @@ use crate::rules::RuleSet;
 const TAG: f32 = 5.0;
 const HOLD: f32 = 8.0;
 
+/// Messages taken, spread over all; `MAILWEIR_CORPUS_MESSAGES` takes more, or `all`.
+const SAMPLE: usize = 2000;
+
 /// Prints, for each source, how much of its good and bad mail reaches the thresholds, and refuses a rule set that holds good mail.
 #[test]
 fn scores_over_the_corpus() {
-    let Some(root) = std::env::var_os("MAILWEIR_CORPUS") else {
-        eprintln!("MAILWEIR_CORPUS is not set: the rules were not tried on a corpus");
+    let Some((root, rows)) = corpus() else {
+        println!("stands aside: no mail corpus (MAILWEIR_CORPUS names a folder with index.tsv, unpacked there or in target/corpus)");
         return;
     };
-    let root = Path::new(&root);
-    let index = std::fs::read_to_string(root.join("index.tsv")).unwrap();
     let rules = RuleSet::embedded();
-    let step: usize = std::env::var("MAILWEIR_CORPUS_STEP").ok().and_then(|step| step.parse().ok()).unwrap_or(1);
     let mut sums: BTreeMap<(bool, String), (u32, u32, u32)> = BTreeMap::new();
-    for line in index.lines().skip(1).step_by(step) {
+    for line in &rows {
         let mut fields = line.split('\t');
         let (Some(path), Some(label), Some(source)) = (fields.next(), fields.next(), fields.next()) else { continue };
         let message = decompose(read(&root.join(path)), &Limits::default());
@@ -37,9 +37,24 @@ fn scores_over_the_corpus() {
         let share = |part: &u32| 100.0 * f64::from(*part) / f64::from(*all);
         let label = if *is_ham { "ham" } else { "bad" };
         println!("{source:16} {label} {all:6}  tagged {:6.2} %  held {:6.2} %", share(tagged), share(held));
-        // One message of a small source is more than the share allowed, and no proof of anything.
-        assert!(!is_ham || *held <= 1 || share(held) <= 0.2, "{source}: {held} of {all} good messages would be held");
+        // A message or two of a small sample are more than the share allowed, and no proof of anything.
+        assert!(!is_ham || *held <= 2 || share(held) <= 0.2, "{source}: {held} of {all} good messages would be held");
     }
+}
+
+/// Where the messages are, and the rows of the index to take.
+fn corpus() -> Option<(PathBuf, Vec<String>)> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let given = std::env::var_os("MAILWEIR_CORPUS").map_or_else(|| here.join("../shared/corpus"), PathBuf::from);
+    let index = std::fs::read_to_string(given.join("index.tsv")).ok()?;
+    let root = [given, here.join("target/corpus")].into_iter().find(|root| root.join("spamassassin").is_dir())?;
+    let all: Vec<&str> = index.lines().skip(1).collect();
+    let wanted = match std::env::var("MAILWEIR_CORPUS_MESSAGES") {
+        Ok(word) if word == "all" => all.len(),
+        Ok(number) => number.parse().unwrap(),
+        Err(_) => SAMPLE,
+    };
+    Some((root, all.iter().step_by((all.len() / wanted.max(1)).max(1)).map(|row| (*row).to_owned()).collect()))
 }
 
 fn read(path: &Path) -> Bytes {

@@ -11,13 +11,12 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::change::{Message, Payload, Pending};
+use super::change::{Message, Payload, Pending, is_end};
 use super::files::OwnFile;
 use super::frame::{RECORD_HEADER, RecordHeader, SEGMENT_HEADER, SegmentHeader, record_len};
 use super::segment::Segment;
 use super::state::{At, Effect};
 use super::{Shared, StoreError, crash, lock};
-use crate::mail::Place;
 
 /// Bytes and requests written at once, at most.
 const BATCH_BYTES: usize = 8 << 20;
@@ -43,7 +42,7 @@ impl Request {
     fn frees(&self) -> bool {
         self.changes.iter().all(|change| match change {
             Pending::Put { .. } => false,
-            Pending::Update(entry) => entry.place == Place::Spool && !entry.is_waiting() && !entry.is_held(),
+            Pending::Update(entry) => is_end(entry),
             Pending::Remove(_) => true,
         })
     }
@@ -122,7 +121,7 @@ impl Writer {
         let frees = first.frees();
         let fits = |active: &Active| active.at + need <= capacity && (frees || !active.reserve || self.shared.pool.has_reserve());
         if !self.active.as_ref().is_some_and(fits)
-            && let Err(error) = self.rotate(frees)
+            && let Err(error) = self.rotate(frees, need, capacity)
         {
             // What needs room is told that there is none; what makes room goes on.
             let (keep, refused) = std::mem::take(batch).into_iter().partition(|request| !frees && request.frees());
@@ -220,14 +219,15 @@ impl Writer {
         self.applied = self.sequence;
     }
 
-    /// Goes on to the next free segment. Its header is written with its first records.
-    fn rotate(&mut self, frees: bool) -> Result<(), StoreError> {
-        if self.active.as_ref().is_some_and(|active| active.reserve && !frees) {
-            // Not given up for something that may not have another.
+    /// Makes room for a record of `need` bytes: goes on to the next free segment, if need be. Its header is written with its first records.
+    fn rotate(&mut self, frees: bool, need: usize, capacity: usize) -> Result<(), StoreError> {
+        if let Some(active) = self.active.as_mut().filter(|active| active.reserve && !frees) {
+            // It is not given up for something that may not have the next one.
             self.shared.pool.release(lock(&self.shared.state).horizon());
-            if !self.shared.pool.has_reserve() {
-                self.shared.wake.hurry();
-                return Err(StoreError::Full);
+            self.shared.pool.wait_reserve(|| self.shared.wake.hurry())?;
+            active.reserve = false;
+            if active.at + need <= capacity {
+                return Ok(());
             }
         }
         if let Some(active) = self.active.take() {

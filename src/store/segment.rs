@@ -156,21 +156,35 @@ impl Pool {
     /// The next free segment becomes the active one. Waits until one is ready; `hurry` is called when that takes a checkpoint. The last
     /// one is only for removals (`frees`): when the disk is full, what makes room must still be written down.
     pub(super) fn take(&self, frees: bool, hurry: impl Fn()) -> Result<Arc<Segment>, StoreError> {
-        let reserve = usize::from(!frees);
+        let mut inner = self.wait_free(if frees { 1 } else { 2 }, hurry)?;
+        let segment = inner.free.pop_front().ok_or(StoreError::Full)?;
+        inner.active = Some(segment.clone());
+        self.changed.notify_all();
+        Ok(segment)
+    }
+
+    /// Waits until there is a segment for removals beside the active one.
+    pub(super) fn wait_reserve(&self, hurry: impl Fn()) -> Result<(), StoreError> {
+        self.wait_free(1, hurry).map(drop)
+    }
+
+    /// Whether there is one now.
+    pub(super) fn has_reserve(&self) -> bool {
+        !self.lock().free.is_empty()
+    }
+
+    /// Waits for free segments; `Err` when neither a checkpoint nor another file has brought enough of them.
+    fn wait_free(&self, wanted: usize, hurry: impl Fn()) -> Result<MutexGuard<'_, Inner>, StoreError> {
         let mut inner = self.lock();
-        if inner.free.len() <= reserve {
+        if inner.free.len() < wanted {
             inner.asked += 1;
             hurry();
             self.changed.notify_all();
         }
         let (asked, since) = (inner.asked, Instant::now());
         loop {
-            if inner.free.len() > reserve
-                && let Some(segment) = inner.free.pop_front()
-            {
-                inner.active = Some(segment.clone());
-                self.changed.notify_all();
-                return Ok(segment);
+            if inner.free.len() >= wanted {
+                return Ok(inner);
             }
             let done = inner.prepared >= asked && inner.checkpointed >= asked;
             let waited = since.elapsed();
@@ -180,11 +194,6 @@ impl Pool {
             }
             inner = self.changed.wait_timeout(inner, PATIENCE - waited).unwrap_or_else(PoisonError::into_inner).0;
         }
-    }
-
-    /// Whether a segment is kept for removals beside the active one.
-    pub(super) fn has_reserve(&self) -> bool {
-        !self.lock().free.is_empty()
     }
 
     /// The active segment is full (or given up); `last` is its last sequence that counts.

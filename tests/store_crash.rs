@@ -3,6 +3,8 @@
 //! The test starts itself again as the writer: a child that commits, updates, delivers and removes as fast as it can, and says on
 //! its standard output what was acknowledged. The parent stops it dead, opens what it left, and compares.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -111,7 +113,7 @@ fn writer_child() {
 /// `+ place id size`: acknowledged. `= place id subject`: an update is. `? place id`: may be gone from here on. `-`: must be.
 async fn write(store: Arc<Store>, writer: usize) {
     for n in 0..ENOUGH / 6 {
-        let place = if (n + writer) % 3 == 0 { Place::Quarantine } else { Place::Spool };
+        let place = if (n + writer).is_multiple_of(3) { Place::Quarantine } else { Place::Spool };
         let size = [0, 700, 3_000, 20_000][(n + writer) % 4] + n % 100;
         let mut entry = entry(MessageId::new(), place, size);
         let (id, name) = (entry.id, place.as_str());

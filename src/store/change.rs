@@ -30,6 +30,11 @@ pub enum Change {
     Remove(Place, MessageId),
 }
 
+/// Whether this state of an entry is its end: a spool entry of which no recipient waits or is held any more.
+pub(super) fn is_end(entry: &Entry) -> bool {
+    entry.place == Place::Spool && !entry.is_waiting() && !entry.is_held()
+}
+
 /// An entry's name in the store.
 pub(super) type Key = (Place, MessageId);
 

@@ -48,6 +48,14 @@ impl Disk {
         self.gate(Op::Write, path)
     }
 
+    /// [`StoreError::Full`] unless `size` bytes and as many again are free where `path` lies. What is tried and fails uses up what
+    /// others need meanwhile.
+    pub(super) fn has_room(&self, path: &Path, size: u64) -> Result<(), StoreError> {
+        let system = rustix::fs::statvfs(path).map_err(|e| StoreError::io(path, e.into()))?;
+        let free = system.f_bavail.saturating_mul(system.f_frsize);
+        if free < size.saturating_mul(2) { Err(StoreError::Full) } else { Ok(()) }
+    }
+
     /// Writes `size` zeros: real writes, so that later ones change no metadata.
     pub(super) fn zero(&self, file: &File, path: &Path, size: u64) -> Result<(), StoreError> {
         let mut left = size;

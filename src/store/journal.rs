@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::change::{Message, Payload, Pending};
+use super::change::{Message, Payload, Pending, is_end};
 use super::files::OwnFile;
 use super::frame::{RECORD_HEADER, RecordHeader, SEGMENT_HEADER, SegmentHeader, record_len};
 use super::segment::Segment;
@@ -35,6 +35,17 @@ pub(super) struct Request {
     /// Answer after the sync; else after the write.
     pub sync: bool,
     pub answer: oneshot::Sender<Result<(), StoreError>>,
+}
+
+impl Request {
+    /// Whether it only removes entries. That is done even when there is no room for anything else.
+    fn frees(&self) -> bool {
+        self.changes.iter().all(|change| match change {
+            Pending::Put { .. } => false,
+            Pending::Update(entry) => is_end(entry),
+            Pending::Remove(_) => true,
+        })
+    }
 }
 
 /// What the writer is told.
@@ -61,6 +72,8 @@ pub(super) struct Writer {
 struct Active {
     segment: Arc<Segment>,
     at: usize,
+    /// It is the last one, for removals only.
+    reserve: bool,
     /// The header has not been written yet.
     fresh: bool,
 }
@@ -105,16 +118,22 @@ impl Writer {
             }
             return;
         }
-        if self.active.as_ref().is_none_or(|active| active.at + need > capacity)
-            && let Err(error) = self.rotate()
+        let frees = first.frees();
+        let fits = |active: &Active| active.at + need <= capacity && (frees || !active.reserve || self.shared.pool.has_reserve());
+        if !self.active.as_ref().is_some_and(fits)
+            && let Err(error) = self.rotate(frees, need, capacity)
         {
-            return answer(batch.drain(..).collect(), Err(error));
+            // What needs room is told that there is none; what makes room goes on.
+            let (keep, refused) = std::mem::take(batch).into_iter().partition(|request| !frees && request.frees());
+            *batch = keep;
+            return answer(refused.into(), Err(error));
         }
-        let Some(active) = &self.active else { return };
+        let Some(active) = &mut self.active else { return };
+        active.reserve &= !self.shared.pool.has_reserve();
         let (mut group, mut end) = (Vec::new(), active.at);
         while let Some(request) = batch.front() {
             end += record_len(request.payload.length);
-            if end > capacity {
+            if end > capacity || (active.reserve && !request.frees()) {
                 break;
             }
             group.extend(batch.pop_front());
@@ -200,8 +219,17 @@ impl Writer {
         self.applied = self.sequence;
     }
 
-    /// Goes on to the next free segment. Its header is written with its first records.
-    fn rotate(&mut self) -> Result<(), StoreError> {
+    /// Makes room for a record of `need` bytes: goes on to the next free segment, if need be. Its header is written with its first records.
+    fn rotate(&mut self, frees: bool, need: usize, capacity: usize) -> Result<(), StoreError> {
+        if let Some(active) = self.active.as_mut().filter(|active| active.reserve && !frees) {
+            // It is not given up for something that may not have the next one.
+            self.shared.pool.release(lock(&self.shared.state).horizon());
+            self.shared.pool.wait_reserve(|| self.shared.wake.hurry())?;
+            active.reserve = false;
+            if active.at + need <= capacity {
+                return Ok(());
+            }
+        }
         if let Some(active) = self.active.take() {
             // What was written without waiting must not be missing from the middle of the log.
             if self.synced < self.applied {
@@ -213,10 +241,11 @@ impl Writer {
         }
         // Perhaps one is free for the asking.
         self.shared.pool.release(lock(&self.shared.state).horizon());
-        let segment = self.shared.pool.take(|| self.shared.wake.hurry())?;
+        let segment = self.shared.pool.take(frees, || self.shared.wake.hurry())?;
         std::io::Seek::seek(&mut &segment.file, std::io::SeekFrom::Start(0)).map_err(|e| StoreError::io(&segment.path, e))?;
         self.ordinal += 1;
-        self.active = Some(Active { segment, at: SEGMENT_HEADER, fresh: true });
+        let reserve = !self.shared.pool.has_reserve();
+        self.active = Some(Active { segment, at: SEGMENT_HEADER, reserve, fresh: true });
         Ok(())
     }
 

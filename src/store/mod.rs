@@ -129,9 +129,12 @@ impl Store {
         let found = recover::run(&disk, &layout, journal.memory.0, index.as_ref(), true)?;
         let pool = Pool::new(disk.clone(), layout.clone(), journal.segment_size.0, journal.segments, found.sealed, found.free, found.names);
         pool.release(found.state.horizon());
-        if pool.is_dry() {
+        while pool.is_dry() {
             // On a full disk we start all the same: what is delivered makes room.
-            pool.grow().or_else(|error| if matches!(error, StoreError::Full) { Ok(()) } else { Err(error) })?;
+            match pool.grow() {
+                Err(StoreError::Full) => break,
+                made => made?,
+            }
         }
         let sequence = found.state.last();
         let shared = Arc::new(Shared::new(disk, layout, journal.clone(), pool, found.state, index));

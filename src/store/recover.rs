@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::StoreError;
-use super::change::{Key, Logged, LoggedAt, decode};
+use super::change::{Key, Logged, LoggedAt, decode, is_end};
 use super::damage::{Case, Damaged, hole_case, missing_name};
 use super::disk::Disk;
 use super::frame::{SEGMENT_HEADER, SegmentHeader};
@@ -224,7 +224,13 @@ impl Work<'_> {
                 };
                 ((entry.place, entry.id), Effect::Put { entry: Arc::from(entry), size, crc, at })
             }
-            Logged::Update(entry) => ((entry.place, entry.id), Effect::Update(Arc::from(entry))),
+            Logged::Update(entry) => {
+                let key = (entry.place, entry.id);
+                if is_end(&entry) {
+                    self.removed.insert(key, sequence);
+                }
+                (key, Effect::Update(Arc::from(entry)))
+            }
             Logged::Remove(key) => {
                 self.removed.insert(key, sequence);
                 (key, Effect::Remove(key))

@@ -88,10 +88,10 @@ impl Pool {
         Self { disk, layout, size, most, inner: Mutex::new(inner), changed: Condvar::new() }
     }
 
-    /// Whether no segment is ready, and another may be made.
+    /// Whether too few segments are ready to take mail, and another may be made.
     pub(super) fn is_dry(&self) -> bool {
         let inner = self.lock();
-        inner.free.is_empty() && inner.count < self.most
+        inner.free.len() < READY && inner.count < self.most
     }
 
     /// Makes one more segment and puts it with the free ones.
@@ -103,6 +103,7 @@ impl Pool {
         };
         let folder = self.layout.journal();
         let (path, temporary) = (folder.join(format!("{name:08}.seg")), folder.join(format!(".{name:08}.tmp")));
+        self.disk.has_room(&folder, self.size)?;
         let made = self.disk.create(&temporary).and_then(|file| {
             self.disk.zero(&file, &temporary, self.size)?;
             crash::point("segment.after_zero");
@@ -152,20 +153,38 @@ impl Pool {
         }
     }
 
-    /// The next free segment becomes the active one. Waits until one is ready; `hurry` is called when that takes a checkpoint.
-    pub(super) fn take(&self, hurry: impl Fn()) -> Result<Arc<Segment>, StoreError> {
+    /// The next free segment becomes the active one. Waits until one is ready; `hurry` is called when that takes a checkpoint. The last
+    /// one is only for removals (`frees`): when the disk is full, what makes room must still be written down.
+    pub(super) fn take(&self, frees: bool, hurry: impl Fn()) -> Result<Arc<Segment>, StoreError> {
+        let mut inner = self.wait_free(if frees { 1 } else { 2 }, hurry)?;
+        let segment = inner.free.pop_front().ok_or(StoreError::Full)?;
+        inner.active = Some(segment.clone());
+        self.changed.notify_all();
+        Ok(segment)
+    }
+
+    /// Waits until there is a segment for removals beside the active one.
+    pub(super) fn wait_reserve(&self, hurry: impl Fn()) -> Result<(), StoreError> {
+        self.wait_free(1, hurry).map(drop)
+    }
+
+    /// Whether there is one now.
+    pub(super) fn has_reserve(&self) -> bool {
+        !self.lock().free.is_empty()
+    }
+
+    /// Waits for free segments; `Err` when neither a checkpoint nor another file has brought enough of them.
+    fn wait_free(&self, wanted: usize, hurry: impl Fn()) -> Result<MutexGuard<'_, Inner>, StoreError> {
         let mut inner = self.lock();
-        if inner.free.is_empty() {
+        if inner.free.len() < wanted {
             inner.asked += 1;
             hurry();
             self.changed.notify_all();
         }
         let (asked, since) = (inner.asked, Instant::now());
         loop {
-            if let Some(segment) = inner.free.pop_front() {
-                inner.active = Some(segment.clone());
-                self.changed.notify_all();
-                return Ok(segment);
+            if inner.free.len() >= wanted {
+                return Ok(inner);
             }
             let done = inner.prepared >= asked && inner.checkpointed >= asked;
             let waited = since.elapsed();
@@ -251,18 +270,29 @@ mod tests {
         assert!(pool.is_dry());
         pool.grow().unwrap();
         pool.grow().unwrap();
-        let one = pool.take(|| ()).unwrap();
+        let one = pool.take(true, || ()).unwrap();
         assert_eq!(one.file.metadata().unwrap().len(), 64 << 10);
         pool.seal(10);
-        let two = pool.take(|| ()).unwrap();
+        let two = pool.take(true, || ()).unwrap();
         pool.seal(20);
         assert_eq!(pool.sealed_through(), Some(20));
         pool.release(10);
         assert!(pool.lock().free.is_empty(), "sequence 10 is not in files yet");
         pool.release(11);
-        assert_eq!(pool.take(|| ()).unwrap().path, one.path);
+        assert_eq!(pool.take(true, || ()).unwrap().path, one.path);
         pool.release(21);
-        assert_eq!(pool.take(|| ()).unwrap().path, two.path);
+        assert_eq!(pool.take(true, || ()).unwrap().path, two.path);
+    }
+
+    #[test]
+    fn the_last_one_is_for_removals() {
+        let (_dir, pool) = pool(3);
+        pool.grow().unwrap();
+        let pool = Arc::new(pool);
+        pool.lock().prepared = 1;
+        assert!(matches!(pool.take(false, || pool_checkpointed(&pool)), Err(StoreError::Full)));
+        pool.take(true, || ()).unwrap();
+        assert!(!pool.has_reserve());
     }
 
     #[test]
@@ -274,10 +304,10 @@ mod tests {
             let pool = pool.clone();
             move || pool.prepare()
         });
-        let taken = pool.take(|| pool_checkpointed(&pool));
+        let taken = pool.take(true, || pool_checkpointed(&pool));
         assert!(matches!(taken, Err(StoreError::Full)), "{taken:?}");
         pool.disk.faults.set(&[]);
-        pool.take(|| ()).unwrap();
+        pool.take(true, || ()).unwrap();
         pool.close();
         preparer.join().unwrap();
         assert!(std::fs::read_dir(pool.layout.journal()).unwrap().all(|entry| !entry.unwrap().path().ends_with(".tmp")));

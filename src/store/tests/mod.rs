@@ -142,6 +142,28 @@ async fn a_removal_holds_although_the_file_outlives_it() {
 }
 
 #[tokio::test]
+async fn a_removal_that_was_cut_off_between_two_files_is_finished() {
+    for how in ["removed", "delivered"] {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = open(dir.path());
+        let (gone, _, change) = put(Place::Spool, 500);
+        store.commit(vec![change]).await.unwrap();
+        store.checkpoint().await.unwrap();
+        // The journal says from here on that the first one is in files.
+        let (kept, _, change) = put(Place::Spool, 500);
+        store.commit(vec![change]).await.unwrap();
+        let end = if how == "removed" { Change::Remove(Place::Spool, gone.id) } else { Change::Update(delivered(&gone)) };
+        store.note(vec![end]).await.unwrap();
+        drop(store);
+        fs::remove_file(dir.path().join(format!("spool/{}.json", gone.id))).unwrap();
+        let (store, recovery) = open(dir.path());
+        assert_eq!((recovery.damaged, recovery.entries), (vec![], 1), "{how}");
+        store.checkpoint().await.unwrap();
+        assert_eq!(files(dir.path().join("spool")), [format!("{}.eml", kept.id), format!("{}.json", kept.id)]);
+    }
+}
+
+#[tokio::test]
 async fn updates_move_between_areas_and_survive() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open(dir.path());

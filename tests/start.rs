@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use support::{Gateway, cli};
@@ -33,7 +34,7 @@ fn fails(folder: &Path, config: &str) -> String {
 fn what_stands_in_the_way_is_told() {
     let occupied = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = occupied.local_addr().unwrap().to_string();
-    let rows: [(&str, &str, String, &[&str]); 7] = [
+    let rows: [(&str, &str, String, &[&str]); 8] = [
         ("unknown setting", "[inspect]", "[inspect]\nchekcs = []".into(), &["mailweir.toml:15:1", "chekcs", "checks"]),
         ("occupied port", "address = \"127.0.0.1:0\"", format!("address = \"{port}\""), &[&port, "in use"]),
         ("unwritable data directory", "/data\"", "/mailweir.toml/data\"".into(), &["mailweir.toml/data"]),
@@ -61,6 +62,7 @@ fn what_stands_in_the_way_is_told() {
             "[quarantine]\nstore = \"postgres://x\"\n[admin]".into(),
             &["postgres://x", "not built yet", "sled"],
         ),
+        ("HTTP for everybody, without tokens", "[admin]", "[admin]\nhttp = \"0.0.0.0:0\"".into(), &["mailweir.toml:18:8", "token_file"]),
     ];
     for (what, old, new, wanted) in rows {
         let folder = TempDir::new().unwrap();
@@ -93,4 +95,39 @@ fn a_second_gateway_on_the_same_data_is_refused() {
 fn no_configuration_says_where_it_was_looked_for() {
     let (code, _, err) = cli(Path::new("/nowhere/mailweir.toml"), &["serve"]);
     assert!(code == 2 && err.contains("/nowhere/mailweir.toml"), "{err}");
+}
+
+#[test]
+fn an_admin_socket_that_another_gateway_answers_at() {
+    let folder = TempDir::new().unwrap();
+    let _first = Gateway::start(folder.path(), &config(folder.path()));
+    let second = TempDir::new().unwrap();
+    let said = fails(second.path(), &config(folder.path()).replace("/data\"", "/data2\""));
+    assert!(said.contains("a gateway already answers at"), "{said}");
+}
+
+#[test]
+fn without_its_engine_it_starts_and_says_so() {
+    let folder = TempDir::new().unwrap();
+    let engine = format!("checks = [\"antivirus\"]\n\n[antivirus]\nengines = [\"clamd:unix:{}/no-clamd.ctl\"]", folder.path().display());
+    let gateway = Gateway::start(folder.path(), &config(folder.path()).replace("checks = [\"heuristics\"]", &engine));
+    let end = std::time::Instant::now() + support::PATIENCE;
+    // There is nothing to be woken by in another process.
+    while !gateway.log().contains("this virus engine cannot be used") {
+        assert!(std::time::Instant::now() < end, "{}", gateway.log());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(gateway.stop().success());
+}
+
+#[test]
+fn a_token_for_loopback_http_is_made_once() {
+    let folder = TempDir::new().unwrap();
+    let config = config(folder.path()).replace("[admin]", "[admin]\nhttp = \"127.0.0.1:0\"");
+    let file = folder.path().join("data/admin.tokens");
+    assert!(Gateway::start(folder.path(), &config).stop().success());
+    let token = std::fs::read(&file).unwrap();
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(Gateway::start(folder.path(), &config).stop().success());
+    assert_eq!(std::fs::read(&file).unwrap(), token);
 }

@@ -265,7 +265,7 @@ async fn observe_holds_and_refuses_nothing_but_viruses() {
     assert_eq!(site.groupwise.count(), 5);
     assert_eq!(site.send(&[BOB], EICAR).await.code(), 550);
     let found = site.gateway().json(&["find", "--to", BOB]).to_string();
-    assert!(found.contains("hold"), "what would have been is recorded: {found}");
+    assert!(found.contains("\"would\":\"hold\""), "what would have been is recorded: {found}");
     site.audit();
 }
 
@@ -360,7 +360,6 @@ async fn metrics_health_and_status() {
         "mailweir_queue_depth",
         "mailweir_connections",
         "mailweir_engine_up",
-        "mailweir_engine_signature_age_seconds",
         "mailweir_next_hop_replies_total",
     ] {
         assert!(metrics.contains(name), "{name} in:\n{metrics}");
@@ -370,7 +369,8 @@ async fn metrics_health_and_status() {
         assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
     }
     let (code, out, err) = site.gateway().cli(&["status"]);
-    assert_eq!(code, 0, "{out}{err}");
+    // This clamd has only a local signature, and that is worth a warning to a monitor: exit code 1.
+    assert!(code == 1 && out.starts_with("warning") && out.contains("local lists"), "{code} {out}{err}");
     let mut promtool = std::process::Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(std::process::Stdio::piped())

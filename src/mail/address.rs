@@ -172,7 +172,8 @@ mod tests {
 
     #[test]
     fn addresses() {
-        let rows: &[(&str, Result<(&str, &str), AddressError>)] = &[
+        type Want = Result<(&'static str, &'static str), AddressError>;
+        let rows: &[(&str, Want)] = &[
             ("a@b.example", Ok(("a", "b.example"))),
             ("First.Last+tag@Example.ORG", Ok(("First.Last+tag", "Example.ORG"))),
             ("\"a b\"@b.example", Ok(("\"a b\"", "b.example"))),

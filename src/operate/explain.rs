@@ -126,16 +126,16 @@ impl Explanation {
 
     fn write(&self, out: &mut String) -> std::fmt::Result {
         writeln!(out, "Message {}, {} bytes, version {}", self.id, self.size, self.version)?;
-        writeln!(out, "  received  {} from {}", local(self.at), if self.origin.is_empty() { "ourselves" } else { &self.origin })?;
-        writeln!(out, "  sender    <{}>", self.sender)?;
+        writeln!(out, "  received   {} from {}", local(self.at), if self.origin.is_empty() { "ourselves" } else { &self.origin })?;
+        writeln!(out, "  sender     <{}>", self.sender)?;
         for (name, value) in [("From", &self.from), ("Subject", &self.subject), ("Message-ID", &self.message_id), ("SHA-256", &self.sha256)]
         {
             if !value.is_empty() {
-                writeln!(out, "  {name:<9} {value}")?;
+                writeln!(out, "  {name:<10} {value}")?;
             }
         }
         if let Some([receiving, decomposing, checking]) = self.took_ms {
-            writeln!(out, "  took      {receiving} ms to receive, {decomposing} ms to take apart, {checking} ms to check")?;
+            writeln!(out, "  took       {receiving} ms to receive, {decomposing} ms to take apart, {checking} ms to check")?;
         }
         writeln!(out, "\nFindings{}", if self.findings.is_empty() { ": none" } else { "" })?;
         for finding in &self.findings {
@@ -150,10 +150,10 @@ impl Explanation {
                 fate.route.as_ref().map(|r| format!(", route {r}")).unwrap_or_default()
             )?;
             if let Some(decision) = decision {
-                writeln!(out, "  decided   {}", decision_line(decision))?;
+                writeln!(out, "  decided    {}", decision_line(decision))?;
             }
             let detail = if fate.detail.is_empty() { String::new() } else { format!(": {}", harmless_line(&fate.detail)) };
-            writeln!(out, "  now       {}{detail} ({})", fate.state, local(fate.at))?;
+            writeln!(out, "  now        {}{detail} ({})", fate.state, local(fate.at))?;
         }
         for place in &self.places {
             writeln!(out, "\nWe have it in the {}.", place.as_str())?;

@@ -78,7 +78,7 @@ impl Error {
     pub fn hint(&self) -> String {
         match self {
             Self::Bad { hint, .. } => hint.clone(),
-            Self::Unknown { .. } => "mailweir find --since 30d --text … looks through the records of all messages".into(),
+            Self::Unknown { .. } => "`mailweir find --since 30d` looks for it".into(),
             Self::AlreadyReleased { .. } => "mailweir explain ID tells where it went".into(),
             Self::NotReleased(_) => "mailweir quarantine show ID lists the findings".into(),
             Self::Conflict(_) | Self::ReadOnly(_) => String::new(),

@@ -391,7 +391,7 @@ async fn metrics_health_and_status() {
 
 /// The body of an answer, chunked or not.
 fn dechunked(body: &str) -> String {
-    if !body.lines().next().is_some_and(|line| usize::from_str_radix(line.trim(), 16).is_ok()) {
+    if body.lines().next().is_none_or(|line| usize::from_str_radix(line.trim(), 16).is_err()) {
         return body.to_owned();
     }
     let mut out = String::new();

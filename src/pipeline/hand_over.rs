@@ -1,5 +1,6 @@
 //! Hand over: one message to the next hops of all its recipients, side by side, following `unknown_user` from route to route.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -76,12 +77,9 @@ impl Pipeline {
         recipients: Vec<(usize, Address, Arc<str>)>,
         patience: Patience,
     ) -> Vec<(usize, Handed)> {
-        let mut by_route: Vec<(Arc<str>, Vec<(usize, Address)>)> = Vec::new();
+        let mut by_route: BTreeMap<Arc<str>, Vec<(usize, Address)>> = BTreeMap::new();
         for (place, address, route) in recipients {
-            match by_route.iter_mut().find(|(name, _)| *name == route) {
-                Some((_, group)) => group.push((place, address)),
-                None => by_route.push((route, vec![(place, address)])),
-            }
+            by_route.entry(route).or_default().push((place, address));
         }
         let deliveries = by_route.into_iter().map(|(name, group)| async move {
             let (places, addresses): (Vec<usize>, Vec<Address>) = group.into_iter().unzip();

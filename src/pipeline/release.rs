@@ -129,7 +129,7 @@ impl Pipeline {
         Ok(addresses)
     }
 
-    /// Deletes a held entry in the name of `by`. It stays listed as deleted until it expires; its bytes go then.
+    /// Deletes a held entry in the name of `by`, with its bytes; the records keep who did it and why.
     ///
     /// # Errors
     /// As for [`Pipeline::release`].

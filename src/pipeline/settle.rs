@@ -12,7 +12,7 @@ use super::hand_over::{Handed, Letter};
 use crate::deliver::Patience;
 use crate::mail::finding::printable;
 use crate::mail::{
-    Area, Decision, Delivery, Direction, Disposition, Entry, EntryRecipient, Event, Outcome, Place, Recipient, RecipientState,
+    Address, Area, Decision, Delivery, Direction, Disposition, Entry, EntryRecipient, Event, Outcome, Place, Recipient, RecipientState,
 };
 use crate::rewrite::{self, trace};
 use crate::smtp::Reply;
@@ -56,7 +56,16 @@ impl Pipeline {
 
     /// 4xx: the sender keeps it, and tries again.
     fn put_off(&self, case: &Case, reply: Reply) -> Settled {
-        self.record_all(case, |recipient| Event::DeferredIn { recipient: recipient.address.clone(), reply: reply.to_string() });
+        self.put_off_but(case, reply, &[])
+    }
+
+    /// The same, where some recipients have it already: at them it will be a duplicate, and that is counted.
+    fn put_off_but(&self, case: &Case, reply: Reply, delivered: &[Address]) -> Settled {
+        let recipients = case.incoming.envelope.recipients.iter().map(|recipient| &recipient.address);
+        let without = recipients.filter(|address| !delivered.contains(address));
+        let event = |recipient: &Address| Event::DeferredIn { recipient: recipient.clone(), reply: reply.to_string() };
+        self.record(without.map(|address| (case.incoming.id, event(address))).collect());
+        counter!("mailweir_possible_duplicates_total").increment(delivered.len() as u64);
         Settled { reply, became: "defer" }
     }
 
@@ -66,7 +75,7 @@ impl Pipeline {
         let events = self.kept_events(case, "the route goes through the spool");
         let all_discarded = case.decisions.iter().all(|decision| decision.disposition == Disposition::Discard);
         if let Err(error) = self.own(case, entries, events).await {
-            return self.no_room(case, &error);
+            return self.no_room(case, &error, &[]);
         }
         let held = case.decisions.iter().any(|decision| decision.disposition == Disposition::Hold);
         let became = if all_discarded {
@@ -95,7 +104,11 @@ impl Pipeline {
         }
         match self.keep_the_rest(case, &handed).await {
             Ok(()) => Settled { reply: accepted(case), became: "spool" },
-            Err(error) => self.no_room(case, &error),
+            Err(error) => {
+                let delivered: Vec<Address> =
+                    handed.iter().filter(|handed| handed.outcome.is_delivered()).map(|handed| handed.address.clone()).collect();
+                self.no_room(case, &error, &delivered)
+            }
         }
     }
 
@@ -160,9 +173,13 @@ impl Pipeline {
     }
 
     /// The store cannot take it: the sender keeps it.
-    fn no_room(&self, case: &Case, error: &StoreError) -> Settled {
+    fn no_room(&self, case: &Case, error: &StoreError, delivered: &[Address]) -> Settled {
         tracing::error!(id = %case.incoming.id, %error, "message not accepted: the store cannot take it");
-        self.put_off(case, Reply::new(452, (4, 3, 1), format!("no room to keep the message, try again later ({})", case.incoming.id)))
+        self.put_off_but(
+            case,
+            Reply::new(452, (4, 3, 1), format!("no room to keep the message, try again later ({})", case.incoming.id)),
+            delivered,
+        )
     }
 
     /// One entry for the spool and one for the quarantine, each with its recipients, where there are any.

@@ -1,5 +1,7 @@
 //! Holds the code to the house: floors, homes of foreign crates, documented items, one subject a file.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

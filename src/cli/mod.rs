@@ -51,7 +51,7 @@ struct Cli {
     command: Command,
 }
 
-/// All subcommands (DESIGN section 7).
+/// All subcommands.
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start a gateway, a stand-in mail server and sample mail on loopback, and print what became of each

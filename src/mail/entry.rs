@@ -27,7 +27,7 @@ impl Place {
     }
 }
 
-/// The state of one recipient of an entry (DESIGN section 5; `refused` and `deferred-in` never become entries).
+/// The state of one recipient of an entry (`refused` and `deferred-in` never become entries).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum RecipientState {
@@ -129,7 +129,7 @@ pub struct Entry {
     pub findings: Vec<Finding>,
     /// The version that judged it.
     pub version: VersionId,
-    /// Set once it was released: at most once (DESIGN way of a message).
+    /// Set once it was released: at most once.
     pub release: Option<Release>,
 }
 

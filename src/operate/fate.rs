@@ -1,4 +1,4 @@
-//! What became of each recipient of a message, recomputed from its records: the states of DESIGN section 5.
+//! What became of each recipient of a message, recomputed from its records.
 
 use std::fmt;
 use std::str::FromStr;
@@ -51,7 +51,7 @@ impl State {
         Self::Unanswered,
     ];
 
-    /// The word of DESIGN section 5.
+    /// The word, as in listings and filters.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unanswered => "unanswered",

@@ -138,7 +138,7 @@ fn because(finding: &Finding) -> String {
     if finding.evidence.is_empty() { finding.code.to_string() } else { format!("{}: {}", finding.code, finding.evidence) }
 }
 
-/// Makes one reply possible: 5xx or 4xx only if it goes for everybody, otherwise who would be refused is held (DESIGN, cut-through).
+/// Makes one reply possible: 5xx or 4xx only if it goes for everybody, otherwise who would be refused is held.
 fn reconcile(decisions: &mut [Decision]) {
     let is = |decision: &Decision, wanted: Disposition| decision.disposition == wanted;
     if decisions.iter().all(|decision| is(decision, Disposition::Reject)) {

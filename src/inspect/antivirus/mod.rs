@@ -35,7 +35,7 @@ use watched::{WATCH_EVERY, Watched};
 /// How many objects of one message each engine is given at once, so that one message with many parts leaves room for others.
 const PER_MESSAGE: usize = 4;
 
-/// What [`Antivirus::scan`] allows for a whole message (DESIGN section 4).
+/// What [`Antivirus::scan`] allows for a whole message.
 const MESSAGE_BUDGET: Duration = Duration::from_secs(60);
 
 /// All virus engines. Cheap to share in an `Arc`; the engines' slots are shared by all messages.

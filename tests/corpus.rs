@@ -8,7 +8,7 @@ mod support;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -40,7 +40,7 @@ async fn the_corpus_goes_through() {
     let site = Site::start_with("[limits]\nconnections_per_peer = 200\n").await;
     let gateway = site.gateway();
     let clock = Instant::now();
-    let mut memory = vec![Usage::of(vec![gateway.pid()]).pss_bytes >> 20];
+    let watching = tokio::spawn(watch_memory(gateway.pid()));
 
     let next = Arc::new(AtomicUsize::new(0));
     let address = gateway.address("internet");
@@ -72,7 +72,6 @@ async fn the_corpus_goes_through() {
     let mut sent = Vec::new();
     for session in sessions {
         sent.extend(session.await.unwrap());
-        memory.push(Usage::of(vec![gateway.pid()]).pss_bytes >> 20);
     }
     let took = clock.elapsed();
 
@@ -121,15 +120,28 @@ async fn the_corpus_goes_through() {
         println!("refused {}: {}", sent.path, sent.reply);
     }
     assert!(!gateway.log().contains("panicked"), "{}", gateway.log());
-    memory.push(Usage::of(vec![gateway.pid()]).pss_bytes >> 20);
+    watching.abort();
+    let memory = MEMORY.lock().unwrap().clone();
+    let memory: Vec<u64> = (0..=10).filter_map(|tenth| memory.get(tenth * memory.len().saturating_sub(1) / 10).copied()).collect();
     site.audit();
     println!(
-        "{} messages in {took:.0?}: {} delivered, {} held, {} refused ({infected} infected, {broken} with NUL or bare CR or LF); PSS in MiB {memory:?}",
+        "{} messages in {took:.0?}: {} delivered, {} held, {} refused ({infected} infected, {broken} with NUL or bare CR or LF); PSS in MiB at each tenth of the time {memory:?}",
         paths.len(),
         delivered.len(),
         held.len(),
         refused.len()
     );
+}
+
+/// What the gateway held, every half second.
+static MEMORY: Mutex<Vec<u64>> = Mutex::new(Vec::new());
+
+async fn watch_memory(pid: u32) {
+    loop {
+        let pss = Usage::of(vec![pid]).pss_bytes >> 20;
+        MEMORY.lock().unwrap().push(pss);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
 }
 
 async fn wait_until_spool_is_empty(site: &Site) {

@@ -29,7 +29,6 @@ const HOMES: &[(&str, &[&str])] = &[
     ("encoding_rs", &["content/"]),
     ("flate2", &["content/unpack/"]),
     ("hickory_resolver", &["net/"]),
-    ("html5gum", &["content/"]),
     ("hyper", &["cli/client", "admin/"]),
     ("hyper_util", &["cli/client", "admin/"]),
     ("http_body_util", &["cli/client", "admin/"]),

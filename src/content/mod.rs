@@ -16,6 +16,7 @@
 //! of class encrypted.
 
 mod find;
+mod html;
 mod limits;
 mod mime;
 mod sniff;

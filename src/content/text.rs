@@ -1,12 +1,11 @@
 //! Text as people see it, and the link targets in it.
 
 use std::collections::HashSet;
-use std::convert::Infallible;
 
-use html5gum::emitters::callback::{CallbackEmitter, CallbackEvent};
-use html5gum::{Span, Tokenizer};
 use linkify::{LinkFinder, LinkKind};
 use memchr::memmem;
+
+use super::html::{self, Event, Name};
 
 /// The longest link target kept, in bytes; longer ones are cut.
 const MAX_URL: usize = 2048;
@@ -48,6 +47,14 @@ impl Urls {
         self.list.push(url.to_owned());
     }
 
+    /// Forgets the links after the first `kept`.
+    fn forget(&mut self, kept: usize) {
+        let seen = &mut self.seen;
+        self.list.drain(kept.min(self.list.len())..).for_each(|url| {
+            seen.remove(&url);
+        });
+    }
+
     /// Takes the links that stand in plain text, `www.` without a scheme included.
     pub(crate) fn find_in(&mut self, text: &str) {
         if memmem::find(text.as_bytes(), b"://").is_some() {
@@ -66,31 +73,28 @@ impl Urls {
     }
 }
 
-/// HTML reduced to the text it shows; its link targets go to `urls`.
+/// HTML reduced to the text it shows; its link targets go to `urls`. The text is never longer than `html`.
 pub(crate) fn shown(html: &str, urls: &mut Urls) -> String {
     let mut page = Page { text: String::with_capacity(html.len() / 4), urls, tag: Tag::default(), skip: None, hidden: None };
-    let mut emitter = CallbackEmitter::new(|event: CallbackEvent<'_>, _: Span<()>| -> Option<Infallible> {
-        page.take(event);
-        None
-    });
-    emitter.naively_switch_states(true);
-    // A string cannot fail to be read.
-    let Ok(()) = Tokenizer::new_with_emitter(html, emitter).finish();
+    html::Reader::new(html).for_each(|event| page.take(event));
     page.text
 }
 
 /// The start tag being read.
 #[derive(Debug, Default)]
 struct Tag {
-    name: Vec<u8>,
-    attribute: Vec<u8>,
+    name: Name,
     hides: bool,
+    /// It has a `style`: browsers take the first one only.
+    styled: bool,
+    /// Links that stay should the page end within a tag.
+    links: usize,
 }
 
 /// An element whose text is not shown: where it began, and how many of its name are open.
 #[derive(Debug)]
 struct Hidden {
-    name: Vec<u8>,
+    name: Name,
     open: usize,
     from: usize,
 }
@@ -99,48 +103,44 @@ struct Page<'a> {
     text: String,
     urls: &'a mut Urls,
     tag: Tag,
-    skip: Option<Vec<u8>>,
+    skip: Option<Name>,
     hidden: Option<Hidden>,
 }
 
 impl Page<'_> {
-    fn take(&mut self, event: CallbackEvent<'_>) {
+    fn take(&mut self, event: Event<'_>) {
         match event {
-            CallbackEvent::String { value } if self.skip.is_none() => self.words(&String::from_utf8_lossy(value)),
-            CallbackEvent::OpenStartTag { name } => {
-                self.tag.name.clear();
-                self.tag.name.extend_from_slice(name);
-                self.tag.hides = false;
-                self.gap(name);
+            Event::Text(text) if self.skip.is_none() => self.words(text),
+            Event::Char(c) if self.skip.is_none() => self.words(c.encode_utf8(&mut [0; 4])),
+            Event::Text(_) | Event::Char(_) => {}
+            Event::Start(name) => {
+                self.tag = Tag { name, links: self.urls.list.len(), ..Tag::default() };
+                self.gap(name.bytes());
             }
-            CallbackEvent::AttributeName { name } => {
-                self.tag.attribute.clear();
-                self.tag.attribute.extend_from_slice(name);
-                self.tag.hides |= name == b"hidden";
-            }
-            CallbackEvent::AttributeValue { value } => self.attribute(value),
-            CallbackEvent::CloseStartTag { .. } => self.start(),
-            CallbackEvent::EndTag { name } => self.end(name),
-            _ => {}
+            Event::Attribute(name, value) => self.attribute(name.bytes(), value),
+            Event::Open(name) => self.start(name),
+            Event::End(name) => self.end(name),
+            Event::Cut => self.urls.forget(self.tag.links),
         }
     }
 
-    fn start(&mut self) {
-        let name = self.tag.name.as_slice();
-        if matches!(name, b"script" | b"style" | b"title" | b"template") && self.skip.is_none() {
-            self.skip = Some(name.to_vec());
+    fn start(&mut self, name: Name) {
+        self.tag.links = self.urls.list.len();
+        let unseen = matches!(name.bytes(), b"script" | b"style" | b"title" | b"template" | b"iframe" | b"noembed" | b"noframes");
+        if unseen && self.skip.is_none() {
+            self.skip = Some(name);
         }
         match &mut self.hidden {
             Some(hidden) if hidden.name == name => hidden.open += 1,
-            None if self.tag.hides && ends_explicitly(name) => {
-                self.hidden = Some(Hidden { name: name.to_vec(), open: 1, from: self.text.len() });
+            None if self.tag.hides && ends_explicitly(name.bytes()) => {
+                self.hidden = Some(Hidden { name, open: 1, from: self.text.len() });
             }
             _ => {}
         }
     }
 
-    fn end(&mut self, name: &[u8]) {
-        if self.skip.as_deref() == Some(name) {
+    fn end(&mut self, name: Name) {
+        if self.skip == Some(name) {
             self.skip = None;
         }
         // Text is only dropped once its element is seen to end: an unclosed one must not hide the rest from the rules.
@@ -151,22 +151,33 @@ impl Page<'_> {
                 self.hidden = None;
             }
         }
-        self.gap(name);
+        self.gap(name.bytes());
     }
 
-    fn attribute(&mut self, value: &[u8]) {
-        match self.tag.attribute.as_slice() {
+    /// Takes an attribute of the start tag, its value as written.
+    fn attribute(&mut self, name: &[u8], value: &str) {
+        match name {
             b"href" | b"src" | b"action" | b"formaction" | b"background" | b"poster" | b"xlink:href" => {
-                let plain: Vec<u8> = value.iter().copied().filter(|c| !matches!(c, b'\r' | b'\n' | b'\t')).collect();
-                self.urls.add(&String::from_utf8_lossy(&plain));
+                // What a browser leaves out of a URL (WHATWG URL § 4.4).
+                let value = html::resolved(value);
+                let value = value.trim_matches(|c: char| c <= ' ');
+                if value.contains(['\r', '\n', '\t']) {
+                    self.urls.add(&value.replace(['\r', '\n', '\t'], ""));
+                } else {
+                    self.urls.add(value);
+                }
             }
-            b"content" if self.tag.name == b"meta" => {
-                let value = String::from_utf8_lossy(value);
+            b"content" if self.tag.name.bytes() == b"meta" => {
+                let value = html::resolved(value);
                 if let Some((_, url)) = value.split_once("url=").or_else(|| value.split_once("URL=")) {
                     self.urls.add(url.trim_matches(['"', '\'']));
                 }
             }
-            b"style" => self.tag.hides |= hides(value, &self.tag.name),
+            b"style" if !self.tag.styled => {
+                self.tag.styled = true;
+                self.tag.hides |= hides(html::resolved(value).as_bytes(), self.tag.name.bytes());
+            }
+            b"hidden" => self.tag.hides = true,
             _ => {}
         }
     }
@@ -241,6 +252,16 @@ mod tests {
             ("x<div style='display:none'>never closed", "x\nnever closed", &[]),
             ("<td>1</td><td>2</td>", "1 2 ", &[]),
             ("<a href=http://e.example", "", &[]),
+            ("x<a href='http://e.example' <b>z", "xz", &["http://e.example"]),
+            ("x<a href='http://e.example'", "x", &[]),
+            ("<a href=http://f.example>y<a id=1 href='http://f.example' src='http://g.example' ", "y", &["http://f.example"]),
+            ("<a href=http://f.example>y</a", "y", &["http://f.example"]),
+            ("<a/HREF = ' \u{1}ht&Tab;tp&colon;//h.ex&NewLine;ample/\t'>", "", &["http://h.example/"]),
+            ("<noscript><a href=http://i.example>x</a></noscript>", "x", &["http://i.example"]),
+            ("<textarea>a<b>c</textarea><iframe>gone</iframe>d", "a<b>cd", &[]),
+            ("x<span style='' style='display:none'>seen</span>", "xseen", &[]),
+            ("x&#32;&nbsp;&#10; y&lt;b&gt; z", "x \u{a0} y<b> z", &[]),
+            ("a&shy;b&zwnj;c\0d", "a\u{ad}b\u{200c}cd", &[]),
         ];
         for (html, text, links) in rows {
             let mut urls = Urls::new(10);

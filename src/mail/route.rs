@@ -130,6 +130,8 @@ pub struct Routes {
     by_address: HashMap<String, Arc<str>>,
     by_domain: HashMap<String, Arc<str>>,
     any: Option<Arc<str>>,
+    /// Domains that routes of ours name, or that have a user on a list of theirs.
+    ours: HashSet<String>,
 }
 
 impl Routes {
@@ -140,6 +142,10 @@ impl Routes {
             let name = route.name.clone();
             for address in route.recipients.iter().flatten() {
                 tables.by_address.entry(address.clone()).or_insert_with(|| name.clone());
+            }
+            if !route.outbound {
+                let listed = route.recipients.iter().flatten().filter_map(|address| address.rsplit_once('@'));
+                tables.ours.extend(listed.map(|(_, domain)| domain.to_owned()));
             }
             for domain in &route.domains {
                 if domain == "*" {
@@ -165,11 +171,8 @@ impl Routes {
 
     /// Whether mail for this domain (lower case) is ours: some route that is not outbound names it, or a list has a user there.
     pub fn is_ours(&self, domain: &str) -> bool {
-        let by_domain = self.by_domain.get(domain).and_then(|name| self.get(name)).is_some_and(|route| !route.outbound);
-        by_domain
-            || self.by_address.iter().any(|(address, name)| {
-                address.rsplit_once('@').is_some_and(|(_, d)| d == domain) && self.get(name).is_some_and(|route| !route.outbound)
-            })
+        let by_domain = self.by_domain.get(domain).and_then(|name| self.get(name));
+        by_domain.is_some_and(|route| !route.outbound) || self.ours.contains(domain)
     }
 
     /// Which route takes `address`: list first, then domain, then `*`. A domain whose route has a list takes only who is on some list.

@@ -1,9 +1,10 @@
 //! CPU work off the reactor: at most one check per core at once, and nobody waits for it beyond the deadline.
 
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 /// Why a check gave no findings. Never the same as having found nothing.
@@ -17,9 +18,15 @@ pub enum Failure {
     Missing,
 }
 
-/// The places for CPU work; clones share them.
+/// Threads for CPU work, one a place; clones share them. Threads of our own rather than the runtime's, because a regex keeps a cache
+/// for each thread that ever uses it.
 #[derive(Debug, Clone)]
-pub struct Cores(Arc<Semaphore>);
+pub struct Cores {
+    places: Arc<Semaphore>,
+    jobs: Sender<Job>,
+}
+
+type Job = Box<dyn FnOnce() + Send>;
 
 impl Cores {
     /// As many as the machine has cores.
@@ -29,24 +36,48 @@ impl Cores {
 
     /// This many.
     pub fn new(count: usize) -> Self {
-        Self(Arc::new(Semaphore::new(count.max(1))))
+        let count = count.max(1);
+        let (jobs, queue) = channel();
+        let queue = Arc::new(Mutex::new(queue));
+        for number in 0..count {
+            let queue = queue.clone();
+            let spawned = std::thread::Builder::new().name(format!("check-{number}")).spawn(move || work_through(&queue));
+            if let Err(error) = spawned {
+                tracing::error!(%error, "a thread for checks cannot be had");
+            }
+        }
+        Self { places: Arc::new(Semaphore::new(count)), jobs }
     }
 
-    /// Does `work` on a blocking thread. Work that is late cannot be stopped: it keeps its place until it ends, so that late work
+    /// Does `work` on one of the threads. Work that is late cannot be stopped: it keeps its place until it ends, so that late work
     /// never piles up beyond the cores.
     pub async fn run<T: Send + 'static>(&self, deadline: Instant, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
         let doing = async {
-            let place = self.0.clone().acquire_owned().await.map_err(|_| Failure::Late)?;
-            let task = spawn_blocking(move || {
+            let place = self.places.clone().acquire_owned().await.map_err(|_| Failure::Late)?;
+            let (done, result) = oneshot::channel();
+            let job = move || {
                 let _place = place;
-                work()
-            });
-            task.await.map_err(|error| {
-                tracing::error!(%error, "a check panicked");
+                let _nobody_waits_any_more = done.send(catch_unwind(AssertUnwindSafe(work)));
+            };
+            self.jobs.send(Box::new(job)).map_err(|_| Failure::Missing)?;
+            let result = result.await.map_err(|_| Failure::Panicked)?;
+            result.map_err(|_| {
+                tracing::error!("a check panicked");
                 Failure::Panicked
             })
         };
         timeout_at(deadline, doing).await.unwrap_or(Err(Failure::Late))
+    }
+}
+
+/// Does one job after the other until the last [`Cores`] is gone.
+fn work_through(queue: &Mutex<Receiver<Job>>) {
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        match next {
+            Ok(job) => job(),
+            Err(_) => return,
+        }
     }
 }
 

@@ -142,6 +142,21 @@ async fn release_is_once_and_byte_for_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn many_hands_release_once() {
+    let site = Site::start().await;
+    assert_eq!(site.send(&[BOB], GTUBE).await.code(), 250);
+    let id = site.held().remove(0);
+    let config = &site.gateway().config;
+    let codes: Vec<i32> = std::thread::scope(|scope| {
+        let hands: Vec<_> = (0..8).map(|_| scope.spawn(|| support::cli(config, &["quarantine", "release", &id]).0)).collect();
+        hands.into_iter().map(|hand| hand.join().unwrap()).collect()
+    });
+    assert_eq!(codes.iter().filter(|code| **code == 0).count(), 1, "{codes:?}");
+    assert_eq!(site.groupwise.count(), 1, "once means once");
+    site.audit();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_virus_is_not_released() {
     let site = Site::start_with("").await;
     assert_eq!(site.send_to("inside", BOB, &[ANN], EICAR).await.code(), 250, "held, for the sender is ours");

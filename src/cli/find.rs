@@ -53,7 +53,7 @@ fn lines(row: &Row) -> impl Iterator<Item = [String; 6]> {
     row.recipients.iter().enumerate().map(move |(number, fate)| {
         let to = fit(fate.address.as_str(), 22);
         let state = match row.would {
-            Some(would) => format!("{}, not {would}", fate.state),
+            Some(would) => format!("{} (normal: {would})", fate.state),
             None => fate.state.to_string(),
         };
         if number > 0 {

@@ -79,6 +79,10 @@ fn build(id: MessageId, records: Vec<Record>, entries: &[Entry]) -> Option<Expla
         Event::Judged(judged) => Some((record, judged)),
         _ => None,
     });
+    let turned = records.iter().find_map(|record| match &record.event {
+        Event::TurnedAway(turned) => Some(turned),
+        _ => None,
+    });
     let entry = entries.first();
     let version =
         judged.map(|(record, _)| &record.version).or(entry.map(|entry| &entry.version)).or(records.first().map(|r| &r.version))?;
@@ -91,8 +95,16 @@ fn build(id: MessageId, records: Vec<Record>, entries: &[Entry]) -> Option<Expla
         id,
         at: judged.map(|(record, _)| record.at).or(entry.map(|entry| entry.received_at)).unwrap_or(id.time()),
         version: version.clone(),
-        origin: judged.map(|(_, judged)| &judged.origin).or(entry.map(|entry| &entry.origin)).map(describe).unwrap_or_default(),
-        sender: text(|judged| judged.envelope.sender.as_str(), |entry| entry.sender.as_str()),
+        origin: judged
+            .map(|(_, judged)| &judged.origin)
+            .or(entry.map(|entry| &entry.origin))
+            .or(turned.map(|turned| &turned.origin))
+            .map(describe)
+            .unwrap_or_default(),
+        sender: match turned {
+            Some(turned) => harmless_line(turned.sender.as_str()),
+            None => text(|judged| judged.envelope.sender.as_str(), |entry| entry.sender.as_str()),
+        },
         from: text(|judged| &judged.from, |entry| &entry.from),
         subject: text(|judged| &judged.subject, |entry| &entry.subject),
         message_id: text(|judged| &judged.message_id, |_| ""),
@@ -125,7 +137,10 @@ impl Explanation {
     }
 
     fn write(&self, out: &mut String) -> std::fmt::Result {
-        writeln!(out, "Message {}, {} bytes, version {}", self.id, self.size, self.version)?;
+        match self.records.iter().any(|record| matches!(record.event, Event::TurnedAway(_))) {
+            true => writeln!(out, "Message {}, refused before it was judged, version {}", self.id, self.version)?,
+            false => writeln!(out, "Message {}, {} bytes, version {}", self.id, self.size, self.version)?,
+        }
         writeln!(out, "  received   {} from {}", local(self.at), if self.origin.is_empty() { "ourselves" } else { &self.origin })?;
         writeln!(out, "  sender     <{}>", self.sender)?;
         for (name, value) in [("From", &self.from), ("Subject", &self.subject), ("Message-ID", &self.message_id), ("SHA-256", &self.sha256)]

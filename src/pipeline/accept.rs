@@ -14,6 +14,7 @@ use crate::mail::finding::printable;
 use crate::mail::record::{Judged, TurnedAway};
 use crate::mail::{Class, Context, Decision, Direction, Event, Finding, Message, MessageId, Record, Routes};
 use crate::policy::{self, Circumstances};
+use crate::rewrite;
 use crate::smtp::Reply;
 
 /// A message with all that is known when it has been judged.
@@ -36,9 +37,11 @@ impl Accept for Pipeline {
         };
         let decomposed = begun.elapsed();
         let context = Context { direction, origin: incoming.origin.clone(), envelope: incoming.envelope.clone() };
-        let findings = self.parts.inspector.run(message.clone(), Arc::new(context), self.parts.mode).await;
+        let mut findings = self.parts.inspector.run(message.clone(), Arc::new(context), self.parts.mode).await;
+        findings.extend(forged(&incoming.raw, &self.parts.hostname));
         let inspected = begun.elapsed() - decomposed;
-        let decisions = policy::decide(&self.parts.policy, self.circumstances(&findings), &findings, &incoming.envelope.recipients);
+        let decisions =
+            policy::decide(&self.parts.policy, self.circumstances(&sha256, &findings), &findings, &incoming.envelope.recipients);
 
         let case = Case { incoming, direction, message, sha256, findings, decisions };
         if let Err(error) = self.parts.store.record(&[self.judged(&case, decomposed, inspected)]) {
@@ -72,16 +75,9 @@ impl Pipeline {
         tokio::task::spawn_blocking(work).await.map_err(|_| Unjudged)
     }
 
-    /// Remembers since when messages go unscanned, for the policy's patience with a dead engine.
-    fn circumstances(&self, findings: &[Finding]) -> Circumstances {
-        let unscanned = findings.iter().any(|finding| matches!(finding.class, Class::CouldNotTell { reason } if reason.is_passing()));
-        let mut since = self.unscanned_since.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match (unscanned, *since) {
-            (false, _) => *since = None,
-            (true, None) => *since = Some(Instant::now()),
-            (true, Some(_)) => {}
-        }
-        Circumstances { mode: self.parts.mode, unavailable_for: since.map(|since| since.elapsed()) }
+    fn circumstances(&self, sha256: &str, findings: &[Finding]) -> Circumstances {
+        let mut unscanned = self.unscanned.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Circumstances { mode: self.parts.mode, unavailable_for: unscanned.note(sha256, findings, Instant::now()) }
     }
 
     fn judged(&self, case: &Case, decomposed: Duration, inspected: Duration) -> Record {
@@ -113,6 +109,13 @@ impl Pipeline {
 #[derive(Debug, thiserror::Error)]
 #[error("the message could not be taken apart (a fault of this program)")]
 pub(super) struct Unjudged;
+
+/// Fields that pretend to be ours leave the message when it is handed on; that is recorded.
+fn forged(raw: &Bytes, hostname: &str) -> Option<Finding> {
+    let removed = rewrite::outgoing("", raw, hostname).removed;
+    let words = "Fields that pretend to be ours were removed";
+    (!removed.is_empty()).then(|| Finding::new("decompose", "trace.forged", Class::Note, words, removed.join(", ")))
+}
 
 /// We could not judge or write it down: the sender keeps it.
 fn trouble(incoming: &Incoming, error: &dyn std::fmt::Display) -> Reply {

@@ -15,6 +15,7 @@ mod hand_over;
 mod release;
 mod schedule;
 mod settle;
+mod unscanned;
 
 pub use release::{ReleaseError, Released};
 
@@ -98,8 +99,7 @@ pub struct Pipeline {
     turns: std::sync::Mutex<HashSet<MessageId>>,
     /// Decomposition is work for a core: at most one a core at once.
     cores: Arc<Semaphore>,
-    /// Since when no message could be scanned by all engines.
-    unscanned_since: std::sync::Mutex<Option<std::time::Instant>>,
+    unscanned: std::sync::Mutex<unscanned::Unscanned>,
 }
 
 impl Pipeline {
@@ -113,7 +113,7 @@ impl Pipeline {
             spool_change: Mutex::new(()),
             turns: std::sync::Mutex::default(),
             cores: Arc::new(Semaphore::new(cores)),
-            unscanned_since: std::sync::Mutex::new(None),
+            unscanned: std::sync::Mutex::default(),
         }
     }
 

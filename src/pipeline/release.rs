@@ -149,7 +149,8 @@ impl Pipeline {
     /// The right to release or delete this entry; `None` while somebody else has it.
     pub(super) fn turn(&self, id: MessageId) -> Option<Turn<'_>> {
         let mut turns = self.turns.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        turns.insert(id).then_some(Turn { pipeline: self, id })
+        // Made only for who has it: dropping one gives the turn back.
+        turns.insert(id).then(|| Turn { pipeline: self, id })
     }
 }
 

@@ -76,7 +76,8 @@ fn decide_one(settings: &Settings, circumstances: Circumstances, findings: &[Fin
 /// The sum of all scores, to two decimals.
 pub fn score(findings: &[Finding]) -> f32 {
     let sum: f32 = findings.iter().map(|finding| if let Class::Score { points } = finding.class { points } else { 0.0 }).sum();
-    (sum * 100.0).round() / 100.0
+    // Adding zero makes -0 plain 0.
+    (sum * 100.0).round() / 100.0 + 0.0
 }
 
 /// The order in which dispositions outdo each other. A defer outdoes a hold: when it comes again, everything will be known.

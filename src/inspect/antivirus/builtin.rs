@@ -172,6 +172,10 @@ impl Engine for Builtin {
     fn has_limits(&self) -> bool {
         false
     }
+
+    fn wants_whole_parts(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

@@ -118,6 +118,11 @@ pub trait Engine: Send + Sync {
 
     /// Whether it passes over big input in silence, so that its limits must be measured.
     fn has_limits(&self) -> bool;
+
+    /// Whether it compares hashes of whole files and takes no mail apart itself.
+    fn wants_whole_parts(&self) -> bool {
+        false
+    }
 }
 
 type Check = fn(spec: &str, rest: &str) -> Result<(), SettingsError>;

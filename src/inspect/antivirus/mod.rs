@@ -64,8 +64,10 @@ impl Antivirus {
 
     /// As [`Self::scan`], with what is known by `deadline`: what was not scanned by then is *could not tell (time)*.
     pub async fn scan_until(&self, message: &Arc<Message>, deadline: Instant) -> Vec<Finding> {
-        let objects = objects::of(message, self.settings.scan);
-        let said = join_all(self.engines.iter().map(|engine| ask(engine, objects.clone(), deadline))).await;
+        let said = join_all(
+            self.engines.iter().map(|engine| ask(engine, objects::of(message, self.settings.scan, engine.wants_whole_parts()), deadline)),
+        )
+        .await;
         let said: Vec<Said<'_>> = said.into_iter().flatten().collect();
         verdict::findings(&said, &self.settings)
     }

@@ -16,8 +16,9 @@ pub struct Object {
     pub bytes: Bytes,
 }
 
-/// The objects of `message`, the raw message first, then the parts in their order.
-pub fn of(message: &Message, scan: Scan) -> Vec<Object> {
+/// The objects of `message`, the raw message first, then the parts in their order. `whole_parts`: the engine compares hashes of whole
+/// files, so that a part must be shown as such although its bytes stand verbatim in the raw message.
+pub fn of(message: &Message, scan: Scan, whole_parts: bool) -> Vec<Object> {
     let holders = holders(message);
     let mut seen: HashSet<[u8; 32]> = HashSet::new();
     let mut objects = Vec::new();
@@ -26,7 +27,7 @@ pub fn of(message: &Message, scan: Scan) -> Vec<Object> {
     }
     for part in &message.parts {
         let holds_parts = holders.contains(&part.id);
-        if is_wanted(part, scan, holds_parts) && !part.data.is_empty() && seen.insert(part.sha256) {
+        if is_wanted(part, scan, holds_parts, whole_parts) && !part.data.is_empty() && seen.insert(part.sha256) {
             objects.push(Object { part: Some(part.id), bytes: part.data.clone() });
         }
     }
@@ -38,7 +39,7 @@ fn holders(message: &Message) -> HashSet<PartId> {
     message.parts.iter().filter_map(|part| part.parent).collect()
 }
 
-fn is_wanted(part: &Part, scan: Scan, holds_parts: bool) -> bool {
+fn is_wanted(part: &Part, scan: Scan, holds_parts: bool, whole_parts: bool) -> bool {
     // What is in a multipart or an inner message follows as parts of its own; an archive is also shown as it is.
     let is_leaf = match part.kind {
         PartKind::Multipart => false,
@@ -47,7 +48,7 @@ fn is_wanted(part: &Part, scan: Scan, holds_parts: bool) -> bool {
     };
     match scan {
         // An inner message that exists only decoded is shown as a whole too: an engine may read it differently.
-        Scan::RawAndParts => !part.verbatim && part.kind != PartKind::Multipart,
+        Scan::RawAndParts => (!part.verbatim || whole_parts) && part.kind != PartKind::Multipart,
         Scan::Parts => is_leaf,
         Scan::Attachments => is_leaf && is_attachment(part),
     }
@@ -112,7 +113,7 @@ mod tests {
             (Scan::Attachments, &["attached", "zip", "member"]),
         ];
         for (scan, want) in rows {
-            let objects = of(&message(), scan);
+            let objects = of(&message(), scan, false);
             let got: Vec<_> = objects.iter().map(|object| std::str::from_utf8(&object.bytes).unwrap()).collect();
             assert_eq!(got, want, "{scan:?}");
         }
@@ -122,9 +123,10 @@ mod tests {
     fn a_mail_without_parts_is_its_own_leaf() {
         let mut message = message();
         message.parts.truncate(1);
-        assert_eq!(of(&message, Scan::RawAndParts).len(), 1, "verbatim: the raw message is enough");
-        assert_eq!(of(&message, Scan::Parts).len(), 1);
+        assert_eq!(of(&message, Scan::RawAndParts, false).len(), 1, "verbatim: the raw message is enough");
+        assert_eq!(of(&message, Scan::RawAndParts, true).len(), 2, "but not for an engine that compares hashes");
+        assert_eq!(of(&message, Scan::Parts, false).len(), 1);
         message.parts[0].verbatim = false;
-        assert_eq!(of(&message, Scan::RawAndParts).len(), 2, "a base64 body");
+        assert_eq!(of(&message, Scan::RawAndParts, false).len(), 2, "a base64 body");
     }
 }

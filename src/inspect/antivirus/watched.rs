@@ -44,6 +44,11 @@ impl Watched {
         self.engine.name()
     }
 
+    /// Whether a part must be shown as such although its bytes stand in the raw message.
+    pub fn wants_whole_parts(&self) -> bool {
+        self.engine.wants_whole_parts()
+    }
+
     /// What was last seen of it.
     pub fn status(&self) -> Arc<EngineStatus> {
         self.status.load_full()

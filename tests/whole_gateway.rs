@@ -261,6 +261,8 @@ async fn the_engine_goes_and_comes_back() {
     let answer = site.send(&[BOB], CLEAN).await;
     assert_eq!(answer.code(), 451, "never delivered unscanned: {}", answer.reply);
     assert_eq!(site.groupwise.count(), 0);
+    let (code, out, _) = site.gateway().cli(&["status"]);
+    assert!(code == 2 && out.contains("clamd"), "a monitor hears of it at once: {code} {out}");
     // Without an engine at the start: it says so, starts, and puts mail off.
     site.restart();
     assert_eq!(site.send(&[BOB], CLEAN).await.code(), 451);

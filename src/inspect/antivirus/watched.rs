@@ -85,6 +85,9 @@ impl Watched {
                 // It may come back with other settings.
                 if trouble.kind == TroubleKind::Unavailable {
                     self.limits.store(None);
+                    if matches!(self.status().state, State::Up | State::Unknown) {
+                        self.remember(EngineStatus::down(self.name(), &trouble));
+                    }
                 }
                 Answer::CouldNotTell(trouble)
             }

@@ -3,6 +3,7 @@
 mod damage;
 mod faults;
 mod records;
+mod ripe;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -95,9 +95,12 @@ pub(super) struct Todo {
 /// How many entries a place (or area) has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Count {
+    /// Entries with a recipient that waits or is held, and the bytes of their messages.
     pub open: u64,
     pub bytes: u64,
+    /// The others.
     pub settled: u64,
+    pub settled_bytes: u64,
 }
 
 /// All rows, and the orders in which they are asked for.
@@ -216,8 +219,10 @@ impl State {
     fn count(&mut self, key: Key, facts: &Facts, more: bool) {
         let count = self.counts.entry(Folder(key.0, facts.area)).or_default();
         let by = |number: &mut u64, n: u64| *number = if more { *number + n } else { number.saturating_sub(n) };
-        by(if facts.open { &mut count.open } else { &mut count.settled }, 1);
-        by(&mut count.bytes, facts.size);
+        let (entries, bytes) =
+            if facts.open { (&mut count.open, &mut count.bytes) } else { (&mut count.settled, &mut count.settled_bytes) };
+        by(entries, 1);
+        by(bytes, facts.size);
     }
 
     /// Everything before this sequence is in plain files, or gone.

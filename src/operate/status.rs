@@ -89,7 +89,7 @@ pub struct Pile {
     pub place: Place,
     /// The area, for the quarantine.
     pub area: Option<Area>,
-    /// Messages.
+    /// Messages that wait or are held; what is only kept to be looked at does not count.
     pub count: u64,
     /// Their bytes.
     pub bytes: u64,

@@ -84,7 +84,7 @@ impl Layout {
     /// Makes what is missing, with the rights of our user only.
     pub(super) fn create(&self, disk: &Disk) -> Result<(), StoreError> {
         disk.make_dir(&self.root)?;
-        for path in [self.large(), self.records(), self.damaged(), self.root.join("versions")] {
+        for path in [self.large(), self.records(), self.damaged()] {
             disk.make_dir(&path)?;
         }
         for folder in Folder::all() {

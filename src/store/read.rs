@@ -30,8 +30,10 @@ pub struct Depth {
     pub count: u64,
     /// Entries that are only kept to be looked at: everything in them was released or deleted.
     pub settled: u64,
-    /// Bytes of the messages of both.
+    /// Bytes of the messages that wait or are held.
     pub bytes: u64,
+    /// Bytes of the messages that are only kept.
+    pub settled_bytes: u64,
     /// When the oldest entry that waits or is held was accepted.
     pub oldest: Option<Timestamp>,
 }
@@ -89,8 +91,8 @@ impl Store {
     pub fn depths(&self) -> Vec<Depth> {
         let state = lock(&self.shared.state);
         let mut oldest = state.oldest();
-        let mut depths: Vec<Depth> =
-            Folder::all().map(|Folder(place, area)| Depth { place, area, count: 0, settled: 0, bytes: 0, oldest: None }).collect();
+        let none = |Folder(place, area)| Depth { place, area, count: 0, settled: 0, bytes: 0, settled_bytes: 0, oldest: None };
+        let mut depths: Vec<Depth> = Folder::all().map(none).collect();
         for (folder, count) in state.counts() {
             // A quarantine entry without an area lies in `Held`.
             let area = if folder.0 == Place::Quarantine { Some(folder.1.unwrap_or(Area::Held)) } else { None };
@@ -98,6 +100,7 @@ impl Store {
                 depth.count += count.open;
                 depth.settled += count.settled;
                 depth.bytes += count.bytes;
+                depth.settled_bytes += count.settled_bytes;
                 depth.oldest = depth.oldest.into_iter().chain(oldest.remove(folder)).min();
             }
         }

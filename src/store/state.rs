@@ -95,9 +95,12 @@ pub(super) struct Todo {
 /// How many entries a place (or area) has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Count {
+    /// Entries with a recipient that waits or is held, and the bytes of their messages.
     pub open: u64,
     pub bytes: u64,
+    /// The others.
     pub settled: u64,
+    pub settled_bytes: u64,
 }
 
 /// All rows, and the orders in which they are asked for.
@@ -105,7 +108,7 @@ pub(super) struct Count {
 pub(super) struct State {
     rows: BTreeMap<Key, Row>,
     due: BTreeSet<(Timestamp, MessageId)>,
-    /// Rows that are not in files, by the first change that is missing there.
+    /// Rows that are not in files, by the first change that is missing there, with when they came to miss one; `None`: long ago.
     dirty: BTreeMap<(u64, Key), Option<Instant>>,
     gone: BTreeMap<(u64, u32), Gone>,
     gone_serial: u32,
@@ -133,6 +136,7 @@ impl State {
         match effect {
             Effect::Put { entry, size, crc, mut at } => {
                 let key = (entry.place, entry.id);
+                let since = self.since(key, now);
                 let before = self.take(key);
                 let filed = before.as_ref().and_then(|row| row.filed);
                 if let Some(Row { at: At::Own(name), .. }) = before {
@@ -143,7 +147,7 @@ impl State {
                 }
                 let facts = Facts::of(&entry, sequence, size, crc);
                 let row = Row { facts, at, put: sequence, dirty: Some(sequence), filed, entry: Some(entry) };
-                self.insert(key, row, now);
+                self.insert(key, row, since);
             }
             Effect::Update(entry) => {
                 let key = (entry.place, entry.id);
@@ -151,10 +155,11 @@ impl State {
                 if is_end(&entry) {
                     return self.remove(sequence, key);
                 }
+                let since = self.since(key, now);
                 let Some(row) = self.take(key) else { return };
                 let dirty = Some(row.dirty.unwrap_or(sequence));
                 let facts = Facts { size: row.facts.size, crc: row.facts.crc, ..facts };
-                self.insert(key, Row { facts, dirty, entry: Some(entry), ..row }, now);
+                self.insert(key, Row { facts, dirty, entry: Some(entry), ..row }, since);
             }
             Effect::Remove(key) => self.remove(sequence, key),
         }
@@ -174,7 +179,15 @@ impl State {
         self.gone.insert((sequence, self.gone_serial), gone);
     }
 
-    fn insert(&mut self, key: Key, row: Row, now: Option<Instant>) {
+    /// Since when a row that changes `now` has not been in files. A further change does not make it younger: what changes all the
+    /// time would never become files, and hold up all that came after it.
+    fn since(&self, key: Key, now: Option<Instant>) -> Option<Instant> {
+        let first = self.rows.get(&key).and_then(|row| row.dirty);
+        first.and_then(|first| self.dirty.get(&(first, key))).copied().unwrap_or(now)
+    }
+
+    /// `since`: since when it has not been in files, if it is not.
+    fn insert(&mut self, key: Key, row: Row, since: Option<Instant>) {
         if let At::Journal { cached: Some(bytes), .. } = &row.at {
             self.cached += bytes.len() as u64;
         }
@@ -182,7 +195,7 @@ impl State {
             self.due.insert((next_try, key.1));
         }
         if let Some(first) = row.dirty {
-            self.dirty.insert((first, key), now);
+            self.dirty.insert((first, key), since);
         }
         self.count(key, &row.facts, true);
         self.rows.insert(key, row);
@@ -206,8 +219,10 @@ impl State {
     fn count(&mut self, key: Key, facts: &Facts, more: bool) {
         let count = self.counts.entry(Folder(key.0, facts.area)).or_default();
         let by = |number: &mut u64, n: u64| *number = if more { *number + n } else { number.saturating_sub(n) };
-        by(if facts.open { &mut count.open } else { &mut count.settled }, 1);
-        by(&mut count.bytes, facts.size);
+        let (entries, bytes) =
+            if facts.open { (&mut count.open, &mut count.bytes) } else { (&mut count.settled, &mut count.settled_bytes) };
+        by(entries, 1);
+        by(bytes, facts.size);
     }
 
     /// Everything before this sequence is in plain files, or gone.

@@ -3,6 +3,7 @@
 mod damage;
 mod faults;
 mod records;
+mod ripe;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -252,6 +253,7 @@ async fn due_depths_and_expiry() {
         let (spool, virus) = (depth(Place::Spool, None), depth(Place::Quarantine, Some(Area::Virus)));
         assert_eq!((spool.count, spool.bytes, spool.settled), (3, ids[0].size * 3, 0));
         assert_eq!((virus.count, virus.settled, virus.oldest), (1, 1, Some(at(1000))));
+        assert_eq!((virus.bytes, virus.settled_bytes), (ids[3].size, ids[5].size));
         assert_eq!(depth(Place::Quarantine, Some(Area::Content)).count, 0);
         store.checkpoint().await.unwrap();
     }

@@ -9,6 +9,8 @@ use crate::mail::units::Size;
 
 /// Bytes decoded from a reader at a time.
 const STEP: usize = 64 * 1024;
+/// Decoded bytes of a message that may come out in any ratio, in units of `ratio_from`.
+const FREE: usize = 4;
 
 /// Limits for the decomposition of one message (`[content]`). What a limit leaves unread is reported as *could not tell (limit)*.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -26,7 +28,8 @@ pub struct Limits {
     pub decoded_bytes: Size,
     /// How many times bigger than its packed form a compressed stream may become, once it is above `ratio_from`. Default 250.
     pub ratio: u64,
-    /// Unpacked size from which `ratio` counts: small things of one repeated byte are no bomb. Default 16MiB.
+    /// Unpacked size from which `ratio` counts: small things of one repeated byte are no bomb. It does not count either while all that
+    /// was decoded together is below four times this: deflate packs an ordinary log up to 1032 times smaller. Default 16MiB.
     pub ratio_from: Size,
     /// Bytes that all readings together may look at: bounds the time of a message built to be read over and over. Default 4GB.
     pub effort: Size,
@@ -70,6 +73,8 @@ pub(crate) enum Ended {
 #[derive(Debug)]
 pub(crate) struct Budget {
     decoded: usize,
+    /// Decoded bytes that may still come out in any ratio.
+    free: usize,
     effort: usize,
     ratio: u64,
     ratio_from: u64,
@@ -79,6 +84,7 @@ impl Budget {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
             decoded: limits.decoded_bytes.bytes(),
+            free: limits.ratio_from.bytes().saturating_mul(FREE),
             effort: limits.effort.bytes(),
             ratio: limits.ratio.max(1),
             ratio_from: limits.ratio_from.0,
@@ -89,6 +95,7 @@ impl Budget {
     pub(crate) fn decode(&mut self, n: usize) -> bool {
         let enough = n <= self.decoded;
         self.decoded = if enough { self.decoded - n } else { 0 };
+        self.free = self.free.saturating_sub(n);
         enough
     }
 
@@ -103,7 +110,8 @@ impl Budget {
     /// really comes out, never with a declared size.
     pub(crate) fn read(&mut self, mut stream: impl Read, packed: usize) -> (Bytes, Ended) {
         let most = self.ratio_from.max((packed as u64).saturating_mul(self.ratio));
-        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let kept = usize::try_from(most).unwrap_or(usize::MAX);
+        let most = kept.max(self.free);
         let mut out = Vec::new();
         let ended = loop {
             let room = self.decoded.min(most.saturating_sub(out.len()));
@@ -124,6 +132,12 @@ impl Budget {
                 }
             }
         };
+        self.free = self.free.saturating_sub(out.len());
+        if ended == Ended::Ratio {
+            // A bomb is known only now; no more of it is held than if it had been known before.
+            out.truncate(kept);
+            out.shrink_to_fit();
+        }
         (Bytes::from(out), ended)
     }
 }
@@ -139,18 +153,27 @@ mod tests {
     #[test]
     fn streams_end_at_their_end_or_at_a_limit() {
         let rows = [
-            (100, 100, 10, 50, 50, Ended::Whole),
-            (100, 100, 10, 100, 100, Ended::Whole),
-            (100, 100, 10, 101, 100, Ended::Bytes),
-            (1000, 2, 10, 20, 20, Ended::Whole),
-            (1000, 2, 10, 21, 20, Ended::Ratio),
-            (1_000_000, 2, 500_000, 400_000, 400_000, Ended::Whole),
+            (100, 100, 10, 50, 50, 50, Ended::Whole),
+            (100, 100, 10, 100, 100, 100, Ended::Whole),
+            (100, 100, 10, 101, 100, 100, Ended::Bytes),
+            (1000, 4, 10, 40, 40, 40, Ended::Whole),
+            (1000, 4, 10, 41, 40, 40, Ended::Ratio),
+            (1000, 2, 10, 40, 40, 40, Ended::Whole),
+            (1000, 2, 10, 41, 40, 20, Ended::Ratio),
+            (1_000_000, 2, 500_000, 400_000, 400_000, 400_000, Ended::Whole),
         ];
-        for (decoded, ratio, from, size, want, ended) in rows {
+        for (decoded, ratio, from, size, taken, want, ended) in rows {
             let mut budget = budget(decoded, ratio, from);
             let (bytes, how) = budget.read(std::io::repeat(b'x').take(size), 10);
             assert_eq!((bytes.len(), how), (want, ended), "{decoded} {ratio} {from} {size}");
-            assert_eq!(budget.decoded as u64, decoded - want as u64);
+            assert_eq!(budget.decoded as u64, decoded - taken);
         }
+    }
+
+    #[test]
+    fn any_ratio_is_free_for_a_while_only() {
+        let mut budget = budget(1000, 2, 10);
+        let mut read = |size| budget.read(std::io::repeat(b'x').take(size), 10).1;
+        assert_eq!([read(30), read(30), read(20)], [Ended::Whole, Ended::Ratio, Ended::Whole]);
     }
 }

@@ -160,9 +160,18 @@ fn zip_kind(data: &[u8]) -> &'static str {
     }
 }
 
-/// Whether it is a zip, or has one in it (after a program or other junk): a plausible local header.
+/// The least that a container with something in it takes: an empty zip has 22 bytes.
+const LEAST_CONTAINER: usize = 22;
+
+/// Whether what a text shows has no more of a container than its first bytes, as an explanation of the format may.
+pub(crate) fn is_scrap(data: &[u8], true_type: &str) -> bool {
+    data.len() < LEAST_CONTAINER || (true_type == "zip" && !has_zip(data))
+}
+
+/// Whether it is a zip, or has one in it (after a program or other junk): a plausible local header, or a directory of members.
 pub(crate) fn has_zip(data: &[u8]) -> bool {
     memmem::find_iter(data, b"PK\x03\x04").take(100).any(|at| super::unpack::zip::is_local_header(data.get(at..).unwrap_or_default()))
+        || super::unpack::zip::has_directory(data)
 }
 
 /// Macros in an OLE2 or OOXML document.

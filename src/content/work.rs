@@ -90,6 +90,8 @@ pub(super) struct Work<'l> {
     later: VecDeque<Task>,
     /// Content that has a part.
     seen: HashMap<[u8; 32], PartId>,
+    /// Content that was offered to the readings, with what the fields say of it: readings go by both.
+    offered: HashSet<[u8; 32]>,
     /// Entities that have been read, by the place of their bytes; those of `kept` stay where they are.
     read: HashSet<(usize, usize)>,
     kept: Vec<Bytes>,
@@ -111,6 +113,7 @@ impl<'l> Work<'l> {
             stack: vec![first],
             later: VecDeque::new(),
             seen: HashMap::new(),
+            offered: HashSet::new(),
             read: HashSet::new(),
             kept: Vec::new(),
             text_left: limits.text_bytes.bytes().saturating_mul(TEXTS),
@@ -234,14 +237,15 @@ impl<'l> Work<'l> {
         id
     }
 
-    /// Makes a part of decoded bytes, and offers them to all readings and containers if they are new.
+    /// Makes a part of decoded bytes, and offers them to all readings and containers if they, or what is said of them, are new.
     fn leaf(&mut self, mut blob: Blob, parent: Option<PartId>, depth: u16, way: Way) {
         if way != Way::First {
             blob.kind = PartKind::Reading;
         }
         let sha256: [u8; 32] = Sha256::digest(&blob.bytes).into();
         let before = self.seen.get(&sha256).copied();
-        if blob.kind == PartKind::Reading && self.is_known_reading(&blob, before) {
+        let view = view(&sha256, &blob);
+        if blob.kind == PartKind::Reading && self.is_known_reading(&blob, before, &view) {
             return;
         }
         let true_type = sniff::true_type(&blob.bytes);
@@ -249,20 +253,22 @@ impl<'l> Work<'l> {
         let id = self.add(blob, true_type, sha256, parent, depth);
         self.seen.entry(sha256).or_insert(id);
         self.read_text(id, &charset);
-        if before.is_some() || data.is_empty() {
+        if data.is_empty() || !self.offered.insert(view) {
             return;
         }
-        if way == Way::Other {
+        if way == Way::Other && before.is_none() {
             self.note(Problem::note("mime.ambiguous", "Another reading of the message gives other content", ""), Some(id));
         }
-        self.judge_type(id, true_type, &data);
+        if before.is_none() {
+            self.judge_type(id, true_type, &data);
+        }
         self.offer(id, &data, &charset, true_type, depth);
     }
 
-    /// Another reading is only worth a part where its bytes are new, or come under a new name.
-    fn is_known_reading(&self, blob: &Blob, before: Option<PartId>) -> bool {
+    /// Another reading is only worth a part where its bytes are new, come under a new name, or are to be read in a new way.
+    fn is_known_reading(&self, blob: &Blob, before: Option<PartId>, view: &[u8; 32]) -> bool {
         let same_name = |id: PartId| blob.name.is_none() || self.parts.get(id.0 as usize).is_some_and(|part| part.name == blob.name);
-        blob.bytes.is_empty() || before.is_some_and(same_name)
+        blob.bytes.is_empty() || (before.is_some_and(same_name) && self.offered.contains(view))
     }
 
     /// Offers bytes to every reading and container, and queues what they find.
@@ -280,7 +286,8 @@ impl<'l> Work<'l> {
         }
         // At the limit of depth a container stays closed, which is found below.
         let deep = depth >= self.limits.depth;
-        for container in CONTAINERS.iter().filter(|container| (container.is)(&leaf)) {
+        let scrap = part.kind == PartKind::Reading && sniff::is_scrap(data, true_type);
+        for container in CONTAINERS.iter().filter(|container| !scrap && (container.is)(&leaf)) {
             let mut finds = Finds::new(&mut self.budget, room);
             if deep {
                 finds.problems.push(limit("mime.limit.depth", "More containers inside each other than the limit"));
@@ -320,8 +327,10 @@ impl<'l> Work<'l> {
 
     /// Findings that follow from the true type alone.
     fn judge_type(&mut self, id: PartId, true_type: &'static str, data: &Bytes) {
-        let name = self.parts.get(id.0 as usize).and_then(|part| part.name.clone()).unwrap_or_default();
-        if sniff::UNOPENED.contains(&true_type) {
+        let Some(part) = self.parts.get(id.0 as usize) else { return };
+        let scrap = part.kind == PartKind::Reading && sniff::is_scrap(data, true_type);
+        let name = part.name.clone().unwrap_or_default();
+        if sniff::UNOPENED.contains(&true_type) && !scrap {
             let words = "A container that is not opened here";
             self.note(Problem::unseen("archive.unknown", Reason::UnknownContainer, words, format!("{true_type} {name}")), Some(id));
         }
@@ -332,6 +341,17 @@ impl<'l> Work<'l> {
             self.note(Problem::encrypted("doc.encrypted", "An encrypted document", name), Some(id));
         }
     }
+}
+
+/// A digest of content and of all that readings go by: declared type, charset, and the ending of the name.
+fn view(sha256: &[u8; 32], blob: &Blob) -> [u8; 32] {
+    let ending = blob.name.as_deref().and_then(|name| name.rsplit_once('.')).map(|(_, ending)| ending.trim().to_lowercase());
+    let mut digest = Sha256::new_with_prefix(sha256);
+    for said in [blob.declared.as_str(), &blob.charset.to_lowercase(), &ending.unwrap_or_default()] {
+        digest.update((said.len() as u64).to_le_bytes());
+        digest.update(said);
+    }
+    digest.finalize().into()
 }
 
 fn task_of(item: Item, kind: PartKind, parent: PartId, depth: u16) -> Task {

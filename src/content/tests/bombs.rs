@@ -55,6 +55,24 @@ fn zip_of_a_gigabyte_of_zeros() {
 }
 
 #[test]
+fn zip_of_an_ordinary_log() {
+    let (message, held) = blown(attached(&zip(&[("log".to_owned(), zeros(20))]), "a.zip"), "20 MB of a log");
+    assert_eq!((limits_reached(&message), held), (vec![], 20 << 20));
+}
+
+#[test]
+fn equal_parts_under_many_charsets() {
+    let part = |n| format!("--B\r\nContent-Type: text/plain; charset=x{n}\r\n\r\nbegin 644 a\r\n%:&5L;&\\ \r\nend\r\n");
+    let parts: String = (0..5000).map(part).collect();
+    let raw = format!("Content-Type: multipart/mixed; boundary=B\r\n\r\n{parts}--B--\r\n");
+    let (message, _) = blown(raw.into_bytes(), "5,000 equal parts");
+    assert_eq!(limits_reached(&message), ["mime.limit.parts"]);
+    let capitals = "BEGIN 64 X\r\n".repeat(100_000);
+    let (message, _) = blown(format!("Subject: s\r\n\r\n{capitals}").into_bytes(), "BEGIN");
+    assert_eq!(limits_reached(&message), Vec::<&str>::new());
+}
+
+#[test]
 fn zip_of_many_small_bombs() {
     let small = zeros(15);
     let members: Vec<_> = (0..100).map(|n| (format!("{n}"), small.clone())).collect();

@@ -60,6 +60,32 @@ fn equal_attachments_are_parts_each_and_opened_once() {
 }
 
 #[test]
+fn equal_bytes_are_read_in_each_way_that_their_fields_ask_for() {
+    let wide: String = "begin 644 u\r\n%:&5L;&\\ \r\nend\r\n".bytes().map(|c| format!("={c:02X}=00")).collect();
+    let part = |charset: &str| {
+        format!("--B\r\nContent-Type: text/plain; charset={charset}\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n{wide}\r\n")
+    };
+    let message = read(format!("{MIXED}{}{}--B--\r\n", part("us-ascii"), part("utf-16le")).as_bytes());
+    assert!(message.parts.iter().any(|part| part.data == "hello"), "charset");
+    let inner = "From: a\r\nTo: b\r\nContent-Transfer-Encoding: base64\r\n\r\naGVsbG8=\r\n";
+    let mail = |kind: &str| format!("--B\r\nContent-Type: {kind}\r\n\r\n{inner}\r\n");
+    let message =
+        read(format!("{MIXED}{}{}--B--\r\n", mail("text/rfc822-headers"), mail("application/octet-stream; name=x.eml")).as_bytes());
+    assert!(message.parts.iter().any(|part| part.data == "hello"), "type");
+}
+
+#[test]
+fn a_text_that_shows_the_first_bytes_of_a_container_is_a_text() {
+    for shown in ["UEsDBA==", "UEsDBAoAAAAA", "H4sIAAAAAAAAAA==", "UmFyIRoHAQA=", "N3q8ryccAAQ="] {
+        let text = format!(
+            "Subject: s\r\n\r\nIt looks so:\r\n\r\nContent-Type: application/zip\r\nContent-Transfer-Encoding: base64\r\n\r\n{shown}\r\n"
+        );
+        let message = read(text.as_bytes());
+        assert!(message.findings.iter().all(|finding| finding.class == Class::Note), "{shown}: {:?}", message.findings);
+    }
+}
+
+#[test]
 fn what_is_noticed() {
     let rows: &[(&str, &[&str])] = &[
         ("From: a\r\nFrom: b\r\n\r\n", &["mime.duplicate_field"]),

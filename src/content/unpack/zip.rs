@@ -50,6 +50,11 @@ pub(crate) fn is_local_header(bytes: &[u8]) -> bool {
     bytes.starts_with(LOCAL) && u16_at(bytes, 4).is_some_and(|v| v & 0xff < 100) && name > 0 && name < 4096 && method < 100
 }
 
+/// Whether an end record leads to a central directory that lists a member, wherever the members are.
+pub(crate) fn has_directory(data: &[u8]) -> bool {
+    !central(data).is_empty()
+}
+
 fn open(leaf: &Leaf, finds: &mut Finds) {
     let data = leaf.data;
     let archive = leaf.name.unwrap_or_default();
@@ -57,18 +62,23 @@ fn open(leaf: &Leaf, finds: &mut Finds) {
     let mut done: BTreeMap<usize, usize> = BTreeMap::new();
     let mut encrypted: Option<String> = None;
     let mut members = 0usize;
+    let mut missing: Option<&Member> = None;
     for (offset, listed) in &listed {
         if done.contains_key(offset) {
             continue;
         }
         let Some(member) = local(data, *offset, Some(listed)) else {
-            finds.unseen("archive.malformed", Reason::Malformed, "A zip lists a member that is not there", archive);
+            missing.get_or_insert(listed);
             continue;
         };
         let end = member.data.saturating_add(usize::try_from(member.packed).unwrap_or(usize::MAX)).min(data.len());
         let Some(used) = take(data, &member, end, finds, &mut encrypted) else { return };
         members += 1;
         done.insert(*offset, used);
+    }
+    if let Some(missing) = missing {
+        let evidence = format!("{archive}: {}", missing.name);
+        finds.unseen("archive.malformed", Reason::Malformed, "A zip lists a member that is not there", &evidence);
     }
     // Local headers in the gaps between what is listed.
     let mut at = 0;
@@ -95,7 +105,7 @@ fn open(leaf: &Leaf, finds: &mut Finds) {
     if let Some(name) = encrypted {
         finds.problems.push(Problem::encrypted("archive.encrypted", "An encrypted archive", format!("{archive}: {name}")));
     }
-    if members == 0 && !data.starts_with(b"PK\x05\x06") {
+    if members == 0 && missing.is_none() && !data.starts_with(b"PK\x05\x06") {
         finds.unseen("archive.malformed", Reason::Malformed, "A zip in which no member can be found", archive);
     }
 }
@@ -341,6 +351,21 @@ mod tests {
         assert!(opened(&broken).1.contains(&"archive.malformed"));
         assert_eq!(opened(b"PK\x03\x04 not a zip at all").1, ["archive.malformed"]);
         assert_eq!(opened(b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0").1, Vec::<&str>::new());
+    }
+
+    #[test]
+    fn a_listed_member_without_a_local_header_is_said() {
+        for whole in [two(), archive(&[("a.txt", b"hello", CompressionMethod::Stored)])] {
+            let mut broken = whole.clone();
+            broken[3] = 5;
+            let (as_it_is, data) = (Bytes::from(whole), Bytes::from(broken));
+            for data in [&data, &as_it_is] {
+                let true_type = sniff::true_type(data);
+                assert!(is_zip(&Leaf { data, name: None, declared: "", charset: "", true_type }), "{true_type}");
+            }
+            assert_eq!(opened(&data).1.first(), Some(&"archive.malformed"));
+            assert_eq!(opened(&as_it_is).1, Vec::<&str>::new());
+        }
     }
 
     #[test]

@@ -52,7 +52,8 @@ impl Clamd {
     /// # Errors
     /// As for [`Self::start`].
     pub fn with_system_signatures() -> io::Result<Self> {
-        Self::launch(&[], true)
+        let lines = ["StreamMaxLength 55M", "MaxFileSize 55M", "MaxScanSize 220M", "AlertExceedsMax yes"];
+        Self::launch(&lines.map(str::to_owned), true)
     }
 
     /// Starts one with more lines of clamd.conf, such as `StreamMaxLength 1M`; none for its own defaults.

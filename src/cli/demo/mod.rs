@@ -131,7 +131,11 @@ async fn demonstrate(folder: &Path, keep: bool) -> Result<Code, CliError> {
     commands(&gateway, &rows, keep, &mut out)?;
     if keep {
         writeln!(out, "\nrunning until Ctrl-C")?;
-        tokio::signal::ctrl_c().await?;
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted?,
+            _ = terminate.recv() => {}
+        }
     }
     drop((gateway, clamd));
     Ok(Code::Done)
@@ -235,8 +239,12 @@ fn became(explanation: &Value) -> (String, String) {
         Some(area) if state == "held" => format!("held in {area}"),
         _ => state,
     };
-    let because = text(&decision["because"]);
-    (state, if because.is_empty() { "nothing found".to_owned() } else { because })
+    let why = match text(&decision["because"]) {
+        because if !because.is_empty() => because,
+        _ if state == "delivered" => "nothing found".to_owned(),
+        _ => text(&recipient["detail"]),
+    };
+    (state, why)
 }
 
 fn commands(gateway: &Gateway, rows: &[Row], keep: bool, out: &mut impl Write) -> io::Result<()> {

@@ -45,6 +45,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("sled", &["store/index"]),
     ("tokio_rustls", &["net/", "gateway/tls", "deliver/"]),
     ("toml", &["setup/", "rules/"]),
+    ("tracing_appender", &["setup/log"]),
     ("tracing_subscriber", &["setup/log"]),
 ];
 

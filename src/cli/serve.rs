@@ -14,7 +14,7 @@ pub struct Args {}
 pub fn run(_args: Args, global: &Global) -> Result<Code, CliError> {
     let path = setup::find(global.config.as_deref()).map_err(CliError::new)?;
     let loaded = setup::load(&path).map_err(|problems| super::offline::problems(&problems))?;
-    loaded.config.log.start();
+    loaded.config.resolved(&loaded.dir).log.start().map_err(CliError::new)?;
     tracing::info!(version = %loaded.version, configuration = %loaded.file, mode = %loaded.config.mode, "mailweir {}", env!("CARGO_PKG_VERSION"));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(async { Running::build(loaded).await?.run().await });

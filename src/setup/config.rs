@@ -40,6 +40,8 @@ nameservers = ["192.0.2.53:53"]
 http = "127.0.0.1:8025"
 token_file = "/etc/mailweir/tokens"
 metrics = "127.0.0.1:9125"
+[log]
+directory = "/var/log/mailweir"
 [quarantine]
 keep_area = { Spam = "14d" }
 "#;
@@ -130,6 +132,7 @@ impl Config {
         let mut config = self.clone();
         let join = |path: &mut PathBuf| *path = dir.join(&*path);
         join(&mut config.data_dir);
+        config.log.directory.iter_mut().for_each(join);
         for listener in &mut config.listeners {
             listener.tls_certificate.iter_mut().chain(&mut listener.tls_key).for_each(join);
         }

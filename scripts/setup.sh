@@ -31,9 +31,14 @@ if [ "$(id -u)" -ne 0 ]; then
     as_root="sudo"
     command -v sudo >/dev/null 2>&1 || { echo "not root, and there is no sudo: run as root: apt-get install$missing" >&2; exit 2; }
 fi
-# Services that come with the packages are not wanted here: the tests start private ones.
-export DEBIAN_FRONTEND=noninteractive
+# Services that come with the packages are not started: the tests start private ones.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
+    $as_root chmod 755 "$policy"
+    trap '$as_root rm -f "$policy"' EXIT
+fi
 $as_root apt-get update -q >/dev/null
 echo "postfix postfix/main_mailer_type select No configuration" | $as_root debconf-set-selections 2>/dev/null || true
 # shellcheck disable=SC2086
-$as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -q -y --no-install-recommends $missing >/dev/null
+$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing >/dev/null

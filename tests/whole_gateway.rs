@@ -109,6 +109,28 @@ async fn nobody_relays_through_us() {
         assert!((500..560).contains(&answer.code()), "{to}: {}", answer.reply);
     }
     assert_eq!(site.groupwise.count() + site.exchange.count() + site.internet.count(), 0);
+    // What was refused is found and explained by the id in the reply.
+    let answer = site.send(&["x@elsewhere.example"], CLEAN).await;
+    let id = answer.reply.rsplit_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap().to_owned();
+    let found = site.gateway().json(&["find", "--to", "x@elsewhere.example"]).to_string();
+    assert!(found.contains(&id), "{id} in {found}");
+    let explained = site.gateway().cli(&["explain", &id]).1;
+    for part in ["refused before it was judged", ANN, "127.0.0.1", "relaying denied"] {
+        assert!(explained.contains(part), "{part} in {explained}");
+    }
+    site.audit();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forged_fields_leave_and_that_is_recorded() {
+    let site = Site::start_bare("").await;
+    let forged = [&b"X-Mailweir-Verdict: clean\r\nAuthentication-Results: mx1.groupwise.example;\r\n spf=pass\r\n"[..], CLEAN].concat();
+    let answer = site.send(&[BOB], &forged).await;
+    assert_eq!(answer.code(), 250);
+    assert_eq!(below_trace(&site.groupwise.arrived()[0].data), CLEAN, "the rest is untouched");
+    let id = answer.reply.rsplit_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap().to_owned();
+    let explained = site.gateway().cli(&["explain", &id]).1;
+    assert!(explained.contains("trace.forged") && explained.contains("Authentication-Results"), "{explained}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

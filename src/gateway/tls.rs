@@ -8,8 +8,10 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::{ProtocolVersion, ServerConfig, ServerConnection};
+use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::server::TlsStream;
+
+use crate::net::tls::describe;
 
 /// Certificate and settings of a listener that offers STARTTLS.
 #[derive(Clone)]
@@ -42,21 +44,10 @@ impl Wire {
     pub(super) async fn secure(&mut self, tls: &Tls) -> io::Result<String> {
         let Self::Plain(socket) = std::mem::replace(self, Self::Gone) else { return Err(io::ErrorKind::NotConnected.into()) };
         let stream = tls.0.accept(socket).await?;
-        let description = describe(stream.get_ref().1);
+        // The name of the suite as its registry spells it.
+        let description = describe(&stream).replace("TLS13_", "TLS_");
         *self = Self::Tls(Box::new(stream));
         Ok(description)
-    }
-}
-
-fn describe(connection: &ServerConnection) -> String {
-    let version = match connection.protocol_version() {
-        Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
-        Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
-        _ => "TLS",
-    };
-    match connection.negotiated_cipher_suite() {
-        Some(suite) => format!("{version} {:?}", suite.suite()).replace("TLS13_", "TLS_"),
-        None => version.to_owned(),
     }
 }
 

@@ -46,7 +46,13 @@ fn context() -> Context {
     Context {
         direction: Direction::Inbound,
         origin: Origin { listener: "bench".into(), peer: None, helo: "a.example".into(), esmtp: true, tls: None, normalised: false },
-        envelope: Envelope { sender: ReversePath::Null, recipients: Vec::new(), body: Body::SevenBit, smtputf8: false },
+        envelope: Envelope {
+            sender: ReversePath::Null,
+            recipients: Vec::new(),
+            body: Body::SevenBit,
+            smtputf8: false,
+            dsn: Default::default(),
+        },
     }
 }
 

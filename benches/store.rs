@@ -25,7 +25,10 @@ fn entry(size: usize) -> Entry {
         sender: ReversePath::Null,
         body: Body::EightBitMime,
         smtputf8: false,
+        dsn: Default::default(),
         recipients: vec![EntryRecipient {
+            dsn: Default::default(),
+            warned: false,
             address: "someone@example.org".parse().expect("an address"),
             direction: Direction::Inbound,
             route: "groupwise".into(),

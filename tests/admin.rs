@@ -158,7 +158,10 @@ fn entry() -> Entry {
         sender: ReversePath::Address("bob@else.example".parse().unwrap()),
         body: Body::SevenBit,
         smtputf8: false,
+        dsn: Default::default(),
         recipients: vec![EntryRecipient {
+            dsn: Default::default(),
+            warned: false,
             address: "ann@ours.example".parse().unwrap(),
             direction: Direction::Inbound,
             route: "groupwise".into(),

@@ -43,8 +43,14 @@ async fn site() -> (TempDir, MessageId) {
     let judged = Judged {
         origin: entry.origin.clone(),
         envelope: Envelope {
+            dsn: Default::default(),
             sender: entry.sender.clone(),
-            recipients: vec![Recipient { address: ann(), direction: Direction::Inbound, route: "groupwise".into() }],
+            recipients: vec![Recipient {
+                address: ann(),
+                direction: Direction::Inbound,
+                route: "groupwise".into(),
+                dsn: Default::default(),
+            }],
             body: Body::SevenBit,
             smtputf8: false,
         },
@@ -89,7 +95,10 @@ fn entry() -> Entry {
         sender: ReversePath::Address("bob@else.example".parse().unwrap()),
         body: Body::SevenBit,
         smtputf8: false,
+        dsn: Default::default(),
         recipients: vec![EntryRecipient {
+            dsn: Default::default(),
+            warned: false,
             address: ann(),
             direction: Direction::Inbound,
             route: "groupwise".into(),

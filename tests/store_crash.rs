@@ -54,6 +54,8 @@ fn entry(id: MessageId, place: Place, size: usize) -> Entry {
         tagged: false,
     };
     let recipient = EntryRecipient {
+        dsn: Default::default(),
+        warned: false,
         address: "c@d.example".parse().unwrap(),
         direction: Direction::Inbound,
         route: "groupwise".into(),
@@ -69,6 +71,7 @@ fn entry(id: MessageId, place: Place, size: usize) -> Entry {
         sender: ReversePath::Null,
         body: Body::SevenBit,
         smtputf8: false,
+        dsn: Default::default(),
         recipients: vec![recipient],
         size: size as u64,
         subject: "0".into(),

@@ -13,7 +13,7 @@ use crate::inspect::antivirus::Antivirus;
 use crate::inspect::{self, Check, Inspector};
 use crate::net::{ClientTls, Resolver};
 use crate::operate::hands::Hands;
-use crate::pipeline::{Parts, Pipeline};
+use crate::pipeline::{InForce, Parts, Pipeline};
 use crate::rules::RuleSet;
 use crate::setup::{self, Config, Loaded, Problem};
 use crate::store::{Store, StoreError};
@@ -74,17 +74,20 @@ async fn hands(loaded: &Loaded, config: &Config, store: Arc<Store>) -> Result<Ar
     let wrong = |error: String| CliError::new(error);
     let tls = ClientTls::new(config.delivery.ca_file.as_deref()).map_err(|error| wrong(error.to_string()))?;
     let dns = Resolver::new(&config.delivery.nameservers).unwrap_or_else(Resolver::without);
-    Ok(Arc::new(Pipeline::new(Parts {
+    let parts = Parts {
         hostname: config.hostname.as_str().into(),
+        courier: Courier::new(&config.delivery, &config.hostname, Arc::new(dns), tls),
+        store,
+    };
+    let in_force = InForce {
         mode: config.mode,
         version: loaded.version.clone(),
         routes: loaded.routes.clone(),
         limits: config.content.clone(),
         policy: config.policy(),
         inspector: inspector(config, loaded.rules.clone()).await?,
-        courier: Courier::new(&config.delivery, &config.hostname, Arc::new(dns), tls),
-        store,
-    })))
+    };
+    Ok(Arc::new(Pipeline::new(parts, in_force)))
 }
 
 /// The checks of a configuration, without a gateway.

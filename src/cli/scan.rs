@@ -132,8 +132,9 @@ impl Bench {
         if args.without_antivirus {
             config.inspect.checks.retain(|check| *check != Check::Antivirus);
         }
-        let recipient = Recipient { address: args.to.clone(), direction: args.direction, route: "scan".into() };
+        let recipient = Recipient { address: args.to.clone(), direction: args.direction, route: "scan".into(), dsn: Default::default() };
         let envelope = Envelope {
+            dsn: Default::default(),
             sender: args.from.clone().map_or(ReversePath::Null, ReversePath::Address),
             recipients: vec![recipient],
             body: Body::EightBitMime,

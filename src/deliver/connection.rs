@@ -11,9 +11,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::TlsUse;
 use super::capabilities::Capabilities;
 use crate::mail::HopReply;
+use crate::mail::TlsUse;
 use crate::net::{ClientTls, Trust};
 use crate::smtp::encoder::Encoder;
 use crate::smtp::reply_reader::{ReplyReader, ServerReply};

@@ -14,8 +14,8 @@ use super::hop::{Endpoint, Hop, HopStatus};
 use super::pool::Pool;
 use super::screen;
 use super::transaction::{Report, Transaction};
-use super::{Job, Settings, TlsUse};
-use crate::mail::{HopReply, NextHop, Outcome};
+use super::{Job, Settings};
+use crate::mail::{HopReply, NextHop, Outcome, TlsUse};
 use crate::net::{ClientTls, DnsError, Resolver};
 
 /// Domains of one message that are delivered side by side.
@@ -84,7 +84,7 @@ impl Courier {
         let mut groups: Vec<(Option<String>, Vec<usize>)> = Vec::new();
         let mut places: HashMap<Option<String>, usize> = HashMap::new();
         for (n, recipient) in job.recipients.iter().enumerate() {
-            let domain = by_mx.then(|| recipient.domain_key());
+            let domain = by_mx.then(|| recipient.address.domain_key());
             let place = *places.entry(domain.clone()).or_insert(groups.len());
             match groups.get_mut(place).filter(|group| group.1.len() < self.settings.recipients_per_transaction.max(1)) {
                 Some(group) => group.1.push(n),
@@ -299,7 +299,7 @@ impl Courier {
 
 fn transaction<'a>(hop: &'a str, job: &'a Job, which: &[usize], clock: &Clock<'_>) -> Transaction<'a> {
     let recipients: Vec<_> = which.iter().filter_map(|n| job.recipients.get(*n)).collect();
-    let smtputf8 = job.smtputf8 || recipients.iter().any(|recipient| !recipient.is_ascii());
+    let smtputf8 = job.smtputf8 || recipients.iter().any(|to| !to.address.is_ascii());
     Transaction {
         hop,
         sender: &job.sender,

@@ -11,6 +11,7 @@
 //! several replies (so no pipelining, and text injected before STARTTLS passes unseen) and has no limit; its DATA writer is
 //! not byte-exact; its deadlines are per call and not per phase; and it would bring a second set of TLS settings.
 
+mod callout;
 mod capabilities;
 mod clock;
 mod connection;
@@ -33,9 +34,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::mail::dsn::{MessageRequest, RecipientRequest};
 use crate::mail::units::Period;
-use crate::mail::{Address, Body, ReversePath, Route};
+use crate::mail::{Address, Body, ReversePath, Route, TlsUse};
 
+pub use callout::Verified;
 pub use courier::Courier;
 pub use hop::HopStatus;
 
@@ -96,19 +99,6 @@ impl Default for Settings {
     }
 }
 
-/// Encryption towards next hops (STARTTLS, RFC 3207).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TlsUse {
-    /// Where it is offered, with any certificate; in plain text where it is not, or where the handshake fails.
-    #[default]
-    Opportunistic,
-    /// Always, with a certificate valid for the hop's name; else the mail waits.
-    Required,
-    /// Never.
-    Off,
-}
-
 /// One message for recipients of one route.
 #[derive(Debug, Clone)]
 pub struct Job {
@@ -117,15 +107,26 @@ pub struct Job {
     /// MAIL FROM.
     pub sender: ReversePath,
     /// RCPT TO; outcomes come in this order.
-    pub recipients: Vec<Address>,
+    pub recipients: Vec<To>,
     /// BODY parameter.
     pub body: Body,
     /// The sender asked for SMTPUTF8 (RFC 6531).
     pub smtputf8: bool,
+    /// RET and ENVID.
+    pub dsn: MessageRequest,
     /// The message, trace fields first, dots not doubled; written to the socket without being copied.
     pub data: Vec<Bytes>,
     /// How long to wait for slow hops.
     pub patience: Patience,
+}
+
+/// One recipient of a job.
+#[derive(Debug, Clone)]
+pub struct To {
+    /// RCPT TO.
+    pub address: Address,
+    /// NOTIFY and ORCPT.
+    pub dsn: RecipientRequest,
 }
 
 /// Who waits for the delivery.

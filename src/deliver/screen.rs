@@ -20,7 +20,7 @@ pub(super) fn screen(job: &Job, which: &[usize], capabilities: &Capabilities, ho
     let outcomes: Vec<Option<Outcome>> = which
         .iter()
         .map(|n| {
-            let utf8 = !capabilities.smtputf8 && job.recipients.get(*n).is_some_and(|recipient| !recipient.is_ascii());
+            let utf8 = !capabilities.smtputf8 && job.recipients.get(*n).is_some_and(|to| !to.address.is_ascii());
             match too_big {
                 Some(limit) => refused(552, "5.3.4", format!("the message has {size} bytes, and the next mail server takes {limit}")),
                 None if utf8_for_all || utf8 => {

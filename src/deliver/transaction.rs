@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::To;
 use super::connection::{Connection, Sent, Trouble};
-use crate::mail::{Address, Body, HopReply, Outcome, ReversePath};
+use crate::mail::{Body, HopReply, Outcome, ReversePath};
 use crate::smtp::reply_reader::ServerReply;
 
 /// Commands in one write.
@@ -23,7 +24,7 @@ pub(super) struct Transaction<'a> {
     /// `host:port`, for outcomes.
     pub hop: &'a str,
     pub sender: &'a ReversePath,
-    pub recipients: Vec<&'a Address>,
+    pub recipients: Vec<&'a To>,
     pub body: Body,
     pub smtputf8: bool,
     pub data: &'a [Bytes],
@@ -108,8 +109,8 @@ impl Transaction<'_> {
             Command::Reset => out.push_str("RSET\r\n"),
             Command::Data => out.push_str("DATA\r\n"),
             Command::Rcpt(n) => {
-                if let Some(address) = self.recipients.get(n) {
-                    let _infallible = write!(out, "RCPT TO:<{address}>\r\n");
+                if let Some(to) = self.recipients.get(n) {
+                    let _infallible = write!(out, "RCPT TO:<{}>\r\n", to.address);
                 }
             }
             Command::Mail => {
@@ -272,7 +273,7 @@ fn settle(hop: &str, reply: &ServerReply) -> Outcome {
 fn reply_outcome(hop: &str, reply: HopReply) -> Outcome {
     let hop = hop.to_owned();
     match reply.code {
-        ..300 => Outcome::Delivered { hop, reply },
+        ..300 => Outcome::Delivered { hop, reply, dsn: false },
         300..500 => Outcome::Deferred { hop: Some(hop), why: format!("the server said {reply}"), reply: Some(reply) },
         500.. => Outcome::Refused { hop, reply },
     }

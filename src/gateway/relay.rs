@@ -69,7 +69,7 @@ pub(super) fn decide(routes: &Routes, inbound: bool, hostname: &str, path: &Forw
         Lookup::NoRoute if inbound => return Err(Refusal::Relay),
         Lookup::NoRoute => return Err(Refusal::NoRoute(address)),
     };
-    Ok(Recipient { direction: routes.direction(inbound, &route), address, route })
+    Ok(Recipient { direction: routes.direction(inbound, &route), address, route, dsn: Default::default() })
 }
 
 /// Where `<postmaster>` goes: to the domain of ours that our own name lies in, else to the first in alphabetical order.
@@ -110,6 +110,10 @@ mod tests {
             delivery: Delivery::CutThrough,
             retry: vec![Duration::from_secs(60)],
             expire: Duration::from_secs(3600),
+            warn_after: None,
+            tls: None,
+            auth: None,
+            callout: false,
             connections: 10,
             rate: None,
         }

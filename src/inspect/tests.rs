@@ -33,7 +33,8 @@ fn message(text: &str) -> Arc<Message> {
 
 fn context() -> Arc<Context> {
     let origin = Origin { listener: "internet".into(), peer: None, helo: String::new(), esmtp: true, tls: None, normalised: false };
-    let envelope = Envelope { sender: ReversePath::Null, recipients: Vec::new(), body: Body::default(), smtputf8: false };
+    let envelope =
+        Envelope { sender: ReversePath::Null, recipients: Vec::new(), body: Body::default(), smtputf8: false, dsn: Default::default() };
     Arc::new(Context { direction: Direction::Inbound, origin, envelope })
 }
 

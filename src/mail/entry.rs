@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 use super::Address;
+use super::dsn::{MessageRequest, RecipientRequest};
 use super::{Area, Body, Decision, Direction, Finding, MessageId, Origin, Outcome, ReversePath, VersionId};
 
 /// Which of our two keeps holds an entry.
@@ -78,6 +79,12 @@ pub struct EntryRecipient {
     pub direction: Direction,
     /// The route's name; may change by `unknown_user` fall-through.
     pub route: Arc<str>,
+    /// NOTIFY and ORCPT.
+    #[serde(default, skip_serializing_if = "RecipientRequest::is_empty")]
+    pub dsn: RecipientRequest,
+    /// The sender was told that it takes longer, or it was settled that nobody is told.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub warned: bool,
     /// Why it is here.
     pub decision: Decision,
     /// How it stands.
@@ -115,6 +122,9 @@ pub struct Entry {
     pub body: Body,
     /// SMTPUTF8 parameter.
     pub smtputf8: bool,
+    /// RET and ENVID.
+    #[serde(default, skip_serializing_if = "MessageRequest::is_empty")]
+    pub dsn: MessageRequest,
     /// Recipients and how each stands.
     pub recipients: Vec<EntryRecipient>,
     /// Bytes of the message as received.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Address;
+use super::dsn::{MessageRequest, RecipientRequest};
 
 /// Which way a message goes for one recipient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -109,6 +110,9 @@ pub struct Recipient {
     pub direction: Direction,
     /// The name of the route that takes it ([`super::Route::name`]).
     pub route: Arc<str>,
+    /// NOTIFY and ORCPT.
+    #[serde(default, skip_serializing_if = "RecipientRequest::is_empty")]
+    pub dsn: RecipientRequest,
 }
 
 /// Sender and recipients of one mail transaction.
@@ -122,6 +126,9 @@ pub struct Envelope {
     pub body: Body,
     /// SMTPUTF8 parameter (RFC 6531).
     pub smtputf8: bool,
+    /// RET and ENVID.
+    #[serde(default, skip_serializing_if = "MessageRequest::is_empty")]
+    pub dsn: MessageRequest,
 }
 
 /// Where a message came from: the facts of the session, for trace fields, rules and records.

@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod decision;
+pub mod dsn;
 pub mod entry;
 pub mod envelope;
 pub mod finding;
@@ -21,4 +22,4 @@ pub use id::{MessageId, VersionId};
 pub use message::{Header, Message, Part, PartId, PartKind, Span};
 pub use outcome::{HopReply, Outcome};
 pub use record::{Event, Record};
-pub use route::{Delivery, NextHop, Profile, Route, Routes};
+pub use route::{Delivery, NextHop, Profile, Route, Routes, TlsUse};

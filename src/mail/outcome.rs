@@ -34,6 +34,9 @@ pub enum Outcome {
         hop: String,
         /// Its reply to the final dot.
         reply: HopReply,
+        /// It was given the sender's wishes about notifications, and answers for them from here on (RFC 3461 section 5.2.2).
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        dsn: bool,
     },
     /// Not now: connection trouble or a 4xx.
     Deferred {
@@ -99,7 +102,7 @@ impl fmt::Display for Outcome {
     /// For people: hop and reply, or what happened.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Delivered { hop, reply } | Self::Refused { hop, reply } if !hop.is_empty() => write!(f, "{hop} said: {reply}"),
+            Self::Delivered { hop, reply, .. } | Self::Refused { hop, reply } if !hop.is_empty() => write!(f, "{hop} said: {reply}"),
             Self::Delivered { reply, .. } | Self::Refused { reply, .. } => write!(f, "{reply}"),
             Self::Deferred { hop: Some(hop), reply: Some(reply), .. } => write!(f, "{hop} said: {reply}"),
             Self::Deferred { hop: Some(hop), why, .. } | Self::Unknown { hop, why } => write!(f, "{hop}: {why}"),

@@ -82,6 +82,34 @@ pub enum Profile {
     Exchange,
 }
 
+/// Encryption towards next hops (STARTTLS, RFC 3207).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TlsUse {
+    /// Where it is offered, with any certificate; in plain text where it is not, or where the handshake fails.
+    #[default]
+    Opportunistic,
+    /// Always, with a certificate valid for the hop's name; else the mail waits.
+    Required,
+    /// Never.
+    Off,
+}
+
+/// What we log in with at a next hop (AUTH, RFC 4954).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// User name.
+    pub user: String,
+    /// Password; never shown.
+    pub password: String,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
 /// A route, ready to use.
 #[derive(Debug, Clone)]
 pub struct Route {
@@ -106,6 +134,14 @@ pub struct Route {
     pub retry: Vec<Duration>,
     /// Age at which a recipient is given up.
     pub expire: Duration,
+    /// Age at which the sender is told that it takes longer; `None` for never.
+    pub warn_after: Option<Duration>,
+    /// Encryption towards its next hops; `None` for what `[delivery]` says.
+    pub tls: Option<TlsUse>,
+    /// What we log in with at its next hops (a smart host, as a rule).
+    pub auth: Option<Credentials>,
+    /// Recipients are asked for at the next hop before they are accepted (RCPT).
+    pub callout: bool,
     /// Connections to one next hop at once.
     pub connections: usize,
     /// Messages per second to one next hop; `None` for as fast as it takes them.
@@ -216,6 +252,10 @@ mod tests {
             delivery: Delivery::CutThrough,
             retry: vec![Duration::from_secs(60)],
             expire: Duration::from_secs(3600),
+            warn_after: None,
+            tls: None,
+            auth: None,
+            callout: false,
             connections: 10,
             rate: None,
         }

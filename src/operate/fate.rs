@@ -270,12 +270,18 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn judged(to: &[&str]) -> Event {
-        let recipient = |to: &&str| Recipient { address: address(to), direction: Direction::Inbound, route: "groupwise".into() };
+        let recipient = |to: &&str| Recipient {
+            address: address(to),
+            direction: Direction::Inbound,
+            route: "groupwise".into(),
+            dsn: Default::default(),
+        };
         let recipients: Vec<Recipient> = to.iter().map(recipient).collect();
         Event::Judged(Box::new(Judged {
             origin: origin(),
             decisions: recipients.iter().map(|_| decision(Disposition::Deliver)).collect(),
             envelope: Envelope {
+                dsn: Default::default(),
                 sender: ReversePath::Address(address("bob@else.example")),
                 recipients,
                 body: Body::SevenBit,
@@ -294,7 +300,7 @@ pub(crate) mod tests {
 
     pub(crate) fn delivered(to: &str) -> Event {
         let reply = HopReply { code: 250, enhanced: Some("2.0.0".into()), text: "queued".into() };
-        let outcome = Outcome::Delivered { hop: "gwia:25".into(), reply };
+        let outcome = Outcome::Delivered { hop: "gwia:25".into(), reply, dsn: false };
         Event::Attempted { recipient: address(to), route: "groupwise".into(), outcome, cut_through: true }
     }
 

@@ -271,7 +271,10 @@ pub(crate) mod tests {
             sender: ReversePath::Address(address("bob@else.example")),
             body: Body::SevenBit,
             smtputf8: false,
+            dsn: Default::default(),
             recipients: vec![EntryRecipient {
+                dsn: Default::default(),
+                warned: false,
                 address: address("ann@ours.example"),
                 direction: Direction::Inbound,
                 route: "groupwise".into(),

@@ -8,17 +8,19 @@ use jiff::Timestamp;
 use metrics::{counter, histogram};
 use sha2::{Digest, Sha256};
 
-use super::{Accept, Incoming, Pipeline};
+use super::{Accept, InForce, Incoming, Pipeline};
 use crate::content;
 use crate::mail::finding::printable;
 use crate::mail::record::{Judged, TurnedAway};
-use crate::mail::{Class, Context, Decision, Direction, Event, Finding, Message, MessageId, Record, Routes};
+use crate::mail::{Class, Context, Decision, Direction, Event, Finding, HopReply, Message, MessageId, Mode, Recipient, Record, Routes};
 use crate::policy::{self, Circumstances};
 use crate::rewrite;
 use crate::smtp::Reply;
 
 /// A message with all that is known when it has been judged.
 pub(super) struct Case {
+    /// What was in force when its data had ended.
+    pub(super) in_force: Arc<InForce>,
     pub(super) incoming: Incoming,
     pub(super) direction: Direction,
     pub(super) message: Arc<Message>,
@@ -30,6 +32,7 @@ pub(super) struct Case {
 impl Accept for Pipeline {
     async fn accept(&self, incoming: Incoming) -> Reply {
         let begun = Instant::now();
+        let in_force = self.in_force();
         let direction = incoming.envelope.recipients.first().map_or(Direction::Inbound, |recipient| recipient.direction);
         let (message, sha256) = match self.decompose(incoming.raw.clone()).await {
             Ok(decomposed) => decomposed,
@@ -37,13 +40,17 @@ impl Accept for Pipeline {
         };
         let decomposed = begun.elapsed();
         let context = Context { direction, origin: incoming.origin.clone(), envelope: incoming.envelope.clone() };
-        let mut findings = self.parts.inspector.run(message.clone(), Arc::new(context), self.parts.mode).await;
+        let mut findings = in_force.inspector.run(message.clone(), Arc::new(context), in_force.mode).await;
         findings.extend(forged(&incoming.raw, &self.parts.hostname));
         let inspected = begun.elapsed() - decomposed;
-        let decisions =
-            policy::decide(&self.parts.policy, self.circumstances(&sha256, &findings), &findings, &incoming.envelope.recipients);
+        let decisions = policy::decide(
+            &in_force.policy,
+            self.circumstances(in_force.mode, &sha256, &findings),
+            &findings,
+            &incoming.envelope.recipients,
+        );
 
-        let case = Case { incoming, direction, message, sha256, findings, decisions };
+        let case = Case { in_force, incoming, direction, message, sha256, findings, decisions };
         if let Err(error) = self.parts.store.record(&[self.judged(&case, decomposed, inspected)]) {
             return trouble(&case.incoming, &error);
         }
@@ -58,8 +65,12 @@ impl Accept for Pipeline {
         self.record(vec![(id, Event::TurnedAway(Box::new(what)))]);
     }
 
+    async fn verify(&self, recipient: Recipient) -> Result<Recipient, HopReply> {
+        self.verify_recipient(recipient).await
+    }
+
     fn routes(&self) -> Arc<Routes> {
-        self.parts.routes.clone()
+        self.in_force().routes.clone()
     }
 }
 
@@ -67,7 +78,7 @@ impl Pipeline {
     /// Takes the message apart and sums it up (SHA-256, hex), away from the reactor. A panic there is ours, and the message is not accepted.
     pub(super) async fn decompose(&self, raw: Bytes) -> Result<(Arc<Message>, String), Unjudged> {
         let _core = self.cores.clone().acquire_owned().await.map_err(|_| Unjudged)?;
-        let limits = self.parts.limits.clone();
+        let limits = self.in_force().limits.clone();
         let work = move || {
             let sha256 = Sha256::digest(&raw).iter().map(|byte| format!("{byte:02x}")).collect();
             (Arc::new(content::decompose(raw, &limits)), sha256)
@@ -75,9 +86,9 @@ impl Pipeline {
         tokio::task::spawn_blocking(work).await.map_err(|_| Unjudged)
     }
 
-    fn circumstances(&self, sha256: &str, findings: &[Finding]) -> Circumstances {
+    fn circumstances(&self, mode: Mode, sha256: &str, findings: &[Finding]) -> Circumstances {
         let mut unscanned = self.unscanned.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        Circumstances { mode: self.parts.mode, unavailable_for: unscanned.note(sha256, findings, Instant::now()) }
+        Circumstances { mode, unavailable_for: unscanned.note(sha256, findings, Instant::now()) }
     }
 
     fn judged(&self, case: &Case, decomposed: Duration, inspected: Duration) -> Record {
@@ -97,11 +108,11 @@ impl Pipeline {
             took_ms: [ms(incoming.receiving), ms(decomposed), ms(inspected)],
             sha256: case.sha256.clone(),
         };
-        self.event(incoming.id, Event::Judged(Box::new(judged)))
+        Record { version: case.in_force.version.clone(), ..self.event(incoming.id, Event::Judged(Box::new(judged))) }
     }
 
     pub(super) fn event(&self, id: MessageId, event: Event) -> Record {
-        Record { at: Timestamp::now(), id, version: self.parts.version.clone(), event }
+        Record { at: Timestamp::now(), id, version: self.in_force().version.clone(), event }
     }
 }
 

@@ -75,9 +75,10 @@ impl Pipeline {
         if entry.recipients.iter().any(|recipient| recipient.decision.tagged) {
             return None;
         }
-        let Lookup::Found(route) = self.parts.routes.lookup(sender) else { return None };
+        let in_force = self.in_force();
+        let Lookup::Found(route) = in_force.routes.lookup(sender) else { return None };
         let direction =
-            if self.parts.routes.get(&route).is_some_and(|route| route.outbound) { Direction::Outbound } else { Direction::Inbound };
+            if in_force.routes.get(&route).is_some_and(|route| route.outbound) { Direction::Outbound } else { Direction::Inbound };
         let id = MessageId::new();
         let now = Timestamp::now();
         let hostname = &*self.parts.hostname;
@@ -104,6 +105,8 @@ impl Pipeline {
             address: sender.clone(),
             direction,
             route,
+            dsn: Default::default(),
+            warned: true,
             decision,
             state: RecipientState::Spooled { attempts: 0, next_try: now, last: None },
         };
@@ -123,13 +126,14 @@ impl Pipeline {
             sender: ReversePath::Null,
             body: if bytes.is_ascii() { Body::SevenBit } else { Body::EightBitMime },
             smtputf8: !sender.is_ascii(),
+            dsn: Default::default(),
             recipients: vec![recipient],
             size: bytes.len() as u64,
             subject: "Undelivered mail".into(),
             from: format!("mailer-daemon@{}", self.parts.hostname),
             trace: String::new(),
             findings: Vec::new(),
-            version: self.parts.version.clone(),
+            version: in_force.version.clone(),
             release: None,
         };
         Some((notification, bytes))

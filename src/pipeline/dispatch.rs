@@ -11,10 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::Pipeline;
 use super::bounce::failures;
-use super::hand_over::{Handed, Letter};
+use super::hand_over::{Handed, Letter, Onward};
 use super::schedule::Due;
 use crate::deliver::Patience;
-use crate::mail::{Address, Entry, MessageId, Outcome, Place, RecipientState};
+use crate::mail::{Entry, MessageId, Outcome, Place, RecipientState};
 use crate::store::{Change, StoreError};
 
 /// How long attempts in progress may go on at shutdown; what they had not finished is tried again after the start.
@@ -66,17 +66,13 @@ impl Pipeline {
 
     /// Attempts at once on a route: as many as it may have connections, with some to spare for an MX route's many hosts.
     fn room(&self, route: &str) -> usize {
-        self.parts.routes.get(route).map_or(1, |route| if route.outbound { route.connections.max(100) } else { route.connections })
+        self.in_force().routes.get(route).map_or(1, |route| if route.outbound { route.connections.max(100) } else { route.connections })
     }
 
     async fn attempt(&self, route: &Arc<str>, id: MessageId) {
         let Some(entry) = self.parts.store.get(Place::Spool, id) else { return };
-        let due: Vec<(Address, Arc<str>)> = entry
-            .recipients
-            .iter()
-            .filter(|recipient| recipient.route == *route && is_due(&recipient.state))
-            .map(|recipient| (recipient.address.clone(), recipient.route.clone()))
-            .collect();
+        let due: Vec<Onward> =
+            entry.recipients.iter().filter(|recipient| recipient.route == *route && is_due(&recipient.state)).map(Onward::from).collect();
         if due.is_empty() {
             return;
         }
@@ -154,12 +150,13 @@ impl Pipeline {
 
     fn is_expired(&self, route: &str, received_at: Timestamp, now: Timestamp) -> bool {
         let age = Duration::try_from(now.duration_since(received_at)).unwrap_or_default();
-        self.parts.routes.get(route).is_some_and(|route| age >= route.expire)
+        self.in_force().routes.get(route).is_some_and(|route| age >= route.expire)
     }
 
     /// When to try again after so many attempts: the route's schedule, spread by up to a tenth so that a queue does not come back all at once.
     pub(super) fn next_try(&self, route: &str, id: MessageId, attempts: u32) -> Timestamp {
-        let retry = self.parts.routes.get(route).map(|route| route.retry.as_slice()).unwrap_or_default();
+        let in_force = self.in_force();
+        let retry = in_force.routes.get(route).map(|route| route.retry.as_slice()).unwrap_or_default();
         let step = usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX).min(retry.len().saturating_sub(1));
         let wait = retry.get(step).copied().unwrap_or(Duration::from_secs(900));
         let spread = wait / 1000 * u32::try_from(id.to_u64() % 100).unwrap_or(0);

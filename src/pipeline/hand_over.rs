@@ -8,9 +8,10 @@ use futures_util::future::join_all;
 
 use super::Pipeline;
 use super::accept::Case;
-use crate::deliver::{Job, Patience};
+use crate::deliver::{Job, Patience, To};
+use crate::mail::dsn::{MessageRequest, RecipientRequest};
 use crate::mail::route::Lookup;
-use crate::mail::{Address, Body, Entry, Event, Outcome, ReversePath, Route};
+use crate::mail::{Address, Body, Entry, EntryRecipient, Event, Outcome, Recipient, ReversePath, Route};
 use crate::rewrite;
 
 /// What goes over the wire, whoever gets it.
@@ -18,6 +19,7 @@ pub(super) struct Letter {
     sender: ReversePath,
     body: Body,
     smtputf8: bool,
+    dsn: MessageRequest,
     data: Vec<Bytes>,
 }
 
@@ -25,12 +27,32 @@ impl Letter {
     pub(super) fn of_case(case: &Case, trace: &str, hostname: &str) -> Self {
         let envelope = &case.incoming.envelope;
         let data = rewrite::outgoing(trace, &case.incoming.raw, hostname).slices;
-        Self { sender: envelope.sender.clone(), body: envelope.body, smtputf8: envelope.smtputf8, data }
+        Self { sender: envelope.sender.clone(), body: envelope.body, smtputf8: envelope.smtputf8, dsn: envelope.dsn.clone(), data }
     }
 
     pub(super) fn of_entry(entry: &Entry, raw: &Bytes, hostname: &str) -> Self {
         let data = rewrite::outgoing(&entry.trace, raw, hostname).slices;
-        Self { sender: entry.sender.clone(), body: entry.body, smtputf8: entry.smtputf8, data }
+        Self { sender: entry.sender.clone(), body: entry.body, smtputf8: entry.smtputf8, dsn: entry.dsn.clone(), data }
+    }
+}
+
+/// One recipient to hand over to.
+#[derive(Debug, Clone)]
+pub(super) struct Onward {
+    pub(super) address: Address,
+    pub(super) route: Arc<str>,
+    pub(super) dsn: RecipientRequest,
+}
+
+impl From<&Recipient> for Onward {
+    fn from(recipient: &Recipient) -> Self {
+        Self { address: recipient.address.clone(), route: recipient.route.clone(), dsn: recipient.dsn.clone() }
+    }
+}
+
+impl From<&EntryRecipient> for Onward {
+    fn from(recipient: &EntryRecipient) -> Self {
+        Self { address: recipient.address.clone(), route: recipient.route.clone(), dsn: recipient.dsn.clone() }
     }
 }
 
@@ -51,18 +73,17 @@ impl Handed {
 
 impl Pipeline {
     /// One outcome per recipient, in order.
-    pub(super) async fn hand_over(&self, letter: &Letter, recipients: Vec<(Address, Arc<str>)>, patience: Patience) -> Vec<Handed> {
+    pub(super) async fn hand_over(&self, letter: &Letter, recipients: Vec<Onward>, patience: Patience) -> Vec<Handed> {
         let mut done: Vec<Option<Handed>> = vec![None; recipients.len()];
-        let mut pending: Vec<(usize, Address, Arc<str>)> =
-            recipients.into_iter().enumerate().map(|(place, (address, route))| (place, address, route)).collect();
+        let mut pending: Vec<(usize, Onward)> = recipients.into_iter().enumerate().collect();
         // Each round follows `unknown_user` once; there are no more rounds than routes, so a circle ends.
-        let mut rounds = self.parts.routes.iter().count();
+        let mut rounds = self.in_force().routes.iter().count();
         while !pending.is_empty() {
             rounds = rounds.saturating_sub(1);
             let mut again = Vec::new();
-            for (place, handed) in self.hand_over_once(letter, std::mem::take(&mut pending), patience).await {
+            for (place, handed, dsn) in self.hand_over_once(letter, std::mem::take(&mut pending), patience).await {
                 match self.fall_through(&handed) {
-                    Some(next) if rounds > 0 => again.push((place, handed.address, next)),
+                    Some(route) if rounds > 0 => again.push((place, Onward { address: handed.address, route, dsn })),
                     _ => done[place] = Some(handed),
                 }
             }
@@ -74,47 +95,48 @@ impl Pipeline {
     async fn hand_over_once(
         &self,
         letter: &Letter,
-        recipients: Vec<(usize, Address, Arc<str>)>,
+        recipients: Vec<(usize, Onward)>,
         patience: Patience,
-    ) -> Vec<(usize, Handed)> {
-        let mut by_route: BTreeMap<Arc<str>, Vec<(usize, Address)>> = BTreeMap::new();
-        for (place, address, route) in recipients {
-            by_route.entry(route).or_default().push((place, address));
+    ) -> Vec<(usize, Handed, RecipientRequest)> {
+        let mut by_route: BTreeMap<Arc<str>, Vec<(usize, To)>> = BTreeMap::new();
+        for (place, Onward { address, route, dsn }) in recipients {
+            by_route.entry(route).or_default().push((place, To { address, dsn }));
         }
         let deliveries = by_route.into_iter().map(|(name, group)| async move {
-            let (places, addresses): (Vec<usize>, Vec<Address>) = group.into_iter().unzip();
-            let outcomes = match self.route(&name, addresses.first()) {
-                Some(route) => self.parts.courier.deliver(letter.to(route, addresses.clone(), patience)).await,
-                None => addresses.iter().map(|_| no_route(&name)).collect(),
+            let (places, to): (Vec<usize>, Vec<To>) = group.into_iter().unzip();
+            let outcomes = match self.route(&name, to.first().map(|to| &to.address)) {
+                Some(route) => self.parts.courier.deliver(letter.to(route, to.clone(), patience)).await,
+                None => to.iter().map(|_| no_route(&name)).collect(),
             };
-            let handed =
-                addresses.into_iter().zip(outcomes).map(move |(address, outcome)| Handed { address, route: name.clone(), outcome });
-            places.into_iter().zip(handed).collect::<Vec<_>>()
+            let handed = to.into_iter().zip(outcomes);
+            let handed = handed.map(move |(to, outcome)| (Handed { address: to.address, route: name.clone(), outcome }, to.dsn));
+            places.into_iter().zip(handed).map(|(place, (handed, dsn))| (place, handed, dsn)).collect::<Vec<_>>()
         });
         join_all(deliveries).await.into_iter().flatten().collect()
     }
 
     /// The route of this name, or (the configuration has changed since) the one that takes the address today.
     fn route(&self, name: &str, address: Option<&Address>) -> Option<Arc<Route>> {
-        let today = || match self.parts.routes.lookup(address?) {
-            Lookup::Found(name) => self.parts.routes.get(&name),
+        let routes = &self.in_force().routes;
+        let today = || match routes.lookup(address?) {
+            Lookup::Found(name) => routes.get(&name),
             Lookup::NoSuchUser | Lookup::NoRoute => None,
         };
-        self.parts.routes.get(name).or_else(today).cloned()
+        routes.get(name).or_else(today).cloned()
     }
 
     fn fall_through(&self, handed: &Handed) -> Option<Arc<str>> {
         if !handed.outcome.is_unknown_user() {
             return None;
         }
-        self.parts.routes.get(&handed.route)?.unknown_user.clone()
+        self.in_force().routes.get(&handed.route)?.unknown_user.clone()
     }
 }
 
 impl Letter {
-    fn to(&self, route: Arc<Route>, recipients: Vec<Address>, patience: Patience) -> Job {
+    fn to(&self, route: Arc<Route>, recipients: Vec<To>, patience: Patience) -> Job {
         let (sender, data) = (self.sender.clone(), self.data.clone());
-        Job { route, sender, recipients, body: self.body, smtputf8: self.smtputf8, data, patience }
+        Job { route, sender, recipients, body: self.body, smtputf8: self.smtputf8, dsn: self.dsn.clone(), data, patience }
     }
 }
 

@@ -16,6 +16,7 @@ mod release;
 mod schedule;
 mod settle;
 mod unscanned;
+mod verify;
 
 pub use release::{ReleaseError, Released};
 
@@ -24,6 +25,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::{Mutex, Semaphore};
@@ -32,7 +34,7 @@ use crate::content;
 use crate::deliver::Courier;
 use crate::inspect::Inspector;
 use crate::mail::record::TurnedAway;
-use crate::mail::{Envelope, MessageId, Mode, Origin, Routes, VersionId};
+use crate::mail::{Envelope, HopReply, MessageId, Mode, Origin, Recipient, Routes, VersionId};
 use crate::policy;
 use crate::smtp::Reply;
 use crate::store::Store;
@@ -63,6 +65,10 @@ pub trait Accept: Send + Sync + 'static {
     /// Writes down what was refused before there was a message to judge; `id` stands in the reply.
     fn turned_away(&self, id: MessageId, what: TurnedAway);
 
+    /// Asks the next hop about a recipient that the routes take, where the route wants that (`callout`): the recipient, perhaps on
+    /// another route (`unknown_user`), or what the next hop said against it.
+    fn verify(&self, recipient: Recipient) -> impl Future<Output = Result<Recipient, HopReply>> + Send;
+
     /// The routes in force, for RCPT.
     fn routes(&self) -> Arc<Routes>;
 }
@@ -71,6 +77,14 @@ pub trait Accept: Send + Sync + 'static {
 pub struct Parts {
     /// Our name, in trace fields and notifications.
     pub hostname: Arc<str>,
+    /// The way to the next hops.
+    pub courier: Courier,
+    /// What we own.
+    pub store: Arc<Store>,
+}
+
+/// What a reload replaces, as one: a message is judged and settled by the set in force when its data had ended.
+pub struct InForce {
     /// How strictly findings are acted on.
     pub mode: Mode,
     /// The version in force, written into every record.
@@ -83,15 +97,12 @@ pub struct Parts {
     pub policy: policy::Settings,
     /// The checks.
     pub inspector: Inspector,
-    /// The way to the next hops.
-    pub courier: Courier,
-    /// What we own.
-    pub store: Arc<Store>,
 }
 
 /// The way of a message, with all that stands beside it.
 pub struct Pipeline {
     parts: Parts,
+    in_force: ArcSwap<InForce>,
     schedule: schedule::Schedule,
     /// Held while a spool entry is read, changed and written back, so that no two tasks change one at once.
     spool_change: Mutex<()>,
@@ -104,11 +115,12 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// A pipeline that accepts and releases; [`Pipeline::dispatch`] must run beside it for the spool to be emptied.
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(parts: Parts, in_force: InForce) -> Self {
         describe();
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         Self {
             parts,
+            in_force: ArcSwap::from_pointee(in_force),
             schedule: schedule::Schedule::default(),
             spool_change: Mutex::new(()),
             turns: std::sync::Mutex::default(),
@@ -120,6 +132,16 @@ impl Pipeline {
     /// What it is built of.
     pub fn parts(&self) -> &Parts {
         &self.parts
+    }
+
+    /// What is in force at this moment.
+    pub fn in_force(&self) -> Arc<InForce> {
+        self.in_force.load_full()
+    }
+
+    /// Puts another set in force; messages that are being judged are finished by the one before.
+    pub fn put_in_force(&self, in_force: InForce) {
+        self.in_force.store(Arc::new(in_force));
     }
 }
 

@@ -92,7 +92,7 @@ impl Pipeline {
             Ok((message, _)) => message,
             Err(error) => return Some(error.to_string()),
         };
-        let findings = self.parts.inspector.run(message, Arc::new(context(entry)), Mode::AvOnly).await;
+        let findings = self.in_force().inspector.run(message, Arc::new(context(entry)), Mode::AvOnly).await;
         let stops = |finding: &&Finding| match finding.class {
             Class::Malware => true,
             Class::CouldNotTell { reason } => reason.is_passing(),
@@ -170,12 +170,17 @@ fn context(entry: &Entry) -> Context {
     let recipients = entry
         .recipients
         .iter()
-        .map(|recipient| Recipient { address: recipient.address.clone(), direction: recipient.direction, route: recipient.route.clone() })
+        .map(|recipient| Recipient {
+            address: recipient.address.clone(),
+            direction: recipient.direction,
+            route: recipient.route.clone(),
+            dsn: recipient.dsn.clone(),
+        })
         .collect();
     Context {
         direction: entry.recipients.first().map_or(Direction::Inbound, |recipient| recipient.direction),
         origin: entry.origin.clone(),
-        envelope: Envelope { sender: entry.sender.clone(), recipients, body: entry.body, smtputf8: entry.smtputf8 },
+        envelope: Envelope { sender: entry.sender.clone(), recipients, body: entry.body, smtputf8: entry.smtputf8, dsn: entry.dsn.clone() },
     }
 }
 

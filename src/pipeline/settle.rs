@@ -8,7 +8,7 @@ use metrics::counter;
 use super::Pipeline;
 use super::accept::Case;
 use super::bounce::failures;
-use super::hand_over::{Handed, Letter};
+use super::hand_over::{Handed, Letter, Onward};
 use crate::deliver::Patience;
 use crate::mail::finding::printable;
 use crate::mail::{
@@ -44,7 +44,7 @@ impl Pipeline {
 
     fn may_cut_through(&self, case: &Case) -> bool {
         let by_cut_through =
-            |recipient: &Recipient| self.parts.routes.get(&recipient.route).is_some_and(|route| route.delivery == Delivery::CutThrough);
+            |recipient: &Recipient| case.in_force.routes.get(&recipient.route).is_some_and(|route| route.delivery == Delivery::CutThrough);
         case.incoming.envelope.recipients.iter().all(by_cut_through)
     }
 
@@ -91,7 +91,7 @@ impl Pipeline {
     /// Hands the message over inside the sender's session; what the next hops do not take now is spooled.
     async fn cut_through(&self, case: &Case) -> Settled {
         let recipients = &case.incoming.envelope.recipients;
-        let to = recipients.iter().map(|recipient| (recipient.address.clone(), recipient.route.clone())).collect();
+        let to = recipients.iter().map(Onward::from).collect();
         let trace = self.trace(case);
         let handed = self.hand_over(&Letter::of_case(case, &trace, &self.parts.hostname), to, Patience::Session).await;
         self.record(handed.iter().map(|handed| (case.incoming.id, handed.event(true))).collect());
@@ -209,13 +209,14 @@ impl Pipeline {
             sender: incoming.envelope.sender.clone(),
             body: incoming.envelope.body,
             smtputf8: incoming.envelope.smtputf8,
+            dsn: incoming.envelope.dsn.clone(),
             recipients,
             size: incoming.raw.len() as u64,
             subject: printable(case.message.subject()),
             from: printable(case.message.header("from").next().unwrap_or_default()),
             trace: self.trace(case),
             findings: case.findings.clone(),
-            version: self.parts.version.clone(),
+            version: case.in_force.version.clone(),
             release: None,
         }
     }
@@ -260,7 +261,15 @@ impl Pipeline {
 }
 
 fn kept(recipient: &Recipient, route: Arc<str>, decision: &Decision, state: RecipientState) -> EntryRecipient {
-    EntryRecipient { address: recipient.address.clone(), direction: recipient.direction, route, decision: decision.clone(), state }
+    EntryRecipient {
+        address: recipient.address.clone(),
+        direction: recipient.direction,
+        route,
+        dsn: recipient.dsn.clone(),
+        warned: false,
+        decision: decision.clone(),
+        state,
+    }
 }
 
 fn accepted(case: &Case) -> Reply {

@@ -12,7 +12,12 @@ fn to(directions: &[Direction]) -> Vec<Recipient> {
     directions
         .iter()
         .enumerate()
-        .map(|(i, direction)| Recipient { address: format!("r{i}@x.example").parse().unwrap(), direction: *direction, route: "r".into() })
+        .map(|(i, direction)| Recipient {
+            address: format!("r{i}@x.example").parse().unwrap(),
+            direction: *direction,
+            route: "r".into(),
+            dsn: Default::default(),
+        })
         .collect()
 }
 

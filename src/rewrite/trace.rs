@@ -134,9 +134,11 @@ mod tests {
     }
 
     fn envelope(to: &[&str], smtputf8: bool) -> Envelope {
-        let recipients =
-            to.iter().map(|to| Recipient { address: to.parse().unwrap(), direction: Direction::Inbound, route: "r".into() }).collect();
-        Envelope { sender: ReversePath::Null, recipients, body: Body::SevenBit, smtputf8 }
+        let recipients = to
+            .iter()
+            .map(|to| Recipient { address: to.parse().unwrap(), direction: Direction::Inbound, route: "r".into(), dsn: Default::default() })
+            .collect();
+        Envelope { sender: ReversePath::Null, recipients, body: Body::SevenBit, smtputf8, dsn: Default::default() }
     }
 
     #[test]

@@ -36,11 +36,17 @@ fn message(headers: &[(&str, &str)], text: &str) -> Message {
 }
 
 fn context(direction: Direction) -> Context {
-    let recipient = Recipient { address: "b@b.example".parse().unwrap(), direction, route: "r".into() };
+    let recipient = Recipient { address: "b@b.example".parse().unwrap(), direction, route: "r".into(), dsn: Default::default() };
     Context {
         direction,
         origin: Origin { listener: "l".into(), peer: None, helo: "friend".into(), esmtp: true, tls: None, normalised: false },
-        envelope: Envelope { sender: ReversePath::Null, recipients: vec![recipient], body: Body::SevenBit, smtputf8: false },
+        envelope: Envelope {
+            sender: ReversePath::Null,
+            recipients: vec![recipient],
+            body: Body::SevenBit,
+            smtputf8: false,
+            dsn: Default::default(),
+        },
     }
 }
 

@@ -100,6 +100,10 @@ impl RouteSettings {
             expire: self.expire.0,
             connections: filled.connections.unwrap_or(1),
             rate: filled.rate,
+            warn_after: None,
+            tls: None,
+            auth: None,
+            callout: false,
         }
     }
 }

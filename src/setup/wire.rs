@@ -17,7 +17,7 @@ use crate::net::{ClientTls, Resolver, ServerTls, TlsError};
 use crate::operate::engines::Engines;
 use crate::operate::hands::Hands;
 use crate::operate::status::Listening;
-use crate::pipeline::{Parts, Pipeline};
+use crate::pipeline::{InForce, Parts, Pipeline};
 use crate::store::{Damaged, Store, StoreError};
 
 /// Why the gateway does not start; each text is one line and says what to do.
@@ -77,18 +77,16 @@ impl Running {
         });
         let tls = ClientTls::new(config.delivery.ca_file.as_deref())?;
         let courier = Courier::new(&config.delivery, &config.hostname, Arc::new(resolver), tls);
-        let parts = Parts {
-            hostname: config.hostname.as_str().into(),
+        let parts = Parts { hostname: config.hostname.as_str().into(), courier, store };
+        let in_force = InForce {
             mode: config.mode,
             version: loaded.version.clone(),
             routes: loaded.routes.clone(),
             limits: config.content.clone(),
             policy: config.policy(),
             inspector,
-            courier,
-            store,
         };
-        Ok(Self { loaded, listeners, admin, metrics, pipeline: Arc::new(Pipeline::new(parts)), antivirus })
+        Ok(Self { loaded, listeners, admin, metrics, pipeline: Arc::new(Pipeline::new(parts, in_force)), antivirus })
     }
 
     /// Runs until SIGTERM or SIGINT; then takes nothing new, finishes what is in progress, and puts everything in order on disk.

@@ -31,7 +31,10 @@ pub(super) fn entry(place: Place) -> Entry {
         sender: ReversePath::Address("a@b.example".parse().unwrap()),
         body: Body::SevenBit,
         smtputf8: false,
+        dsn: Default::default(),
         recipients: vec![EntryRecipient {
+            dsn: Default::default(),
+            warned: false,
             address: "c@d.example".parse().unwrap(),
             direction: Direction::Inbound,
             route: "groupwise".into(),

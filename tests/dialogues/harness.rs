@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mailweir::gateway::{self, Limits, Listener, ListenerSettings, Tls};
 use mailweir::mail::record::TurnedAway;
-use mailweir::mail::{Delivery, MessageId, NextHop, Profile, Route, Routes};
+use mailweir::mail::{Delivery, HopReply, MessageId, NextHop, Profile, Recipient, Route, Routes};
 use mailweir::pipeline::{Accept, Incoming};
 use mailweir::smtp::Reply;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
@@ -42,6 +42,10 @@ impl Accept for Sink {
         self.turned.lock().unwrap().push(what);
     }
 
+    async fn verify(&self, recipient: Recipient) -> Result<Recipient, HopReply> {
+        Ok(recipient)
+    }
+
     fn routes(&self) -> Arc<Routes> {
         self.routes.clone()
     }
@@ -62,6 +66,10 @@ fn routes() -> Routes {
         expire: Duration::from_secs(3600),
         connections: 10,
         rate: None,
+        warn_after: None,
+        tls: None,
+        auth: None,
+        callout: false,
     };
     Routes::new([
         route("exchange", &["legacy.test"], None),

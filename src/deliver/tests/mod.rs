@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Courier, Job, Patience, Settings};
+use super::{Courier, Job, Patience, Settings, To};
 use crate::mail::units::Period;
 use crate::mail::{Body, Delivery, NextHop, Outcome, Profile, ReversePath, Route};
 use crate::net::{ClientTls, Resolver};
@@ -37,6 +37,10 @@ fn route(hops: &[std::net::SocketAddr]) -> Arc<Route> {
         delivery: Delivery::CutThrough,
         retry: vec![Duration::from_secs(60)],
         expire: Duration::from_secs(3600),
+        warn_after: None,
+        tls: None,
+        auth: None,
+        callout: false,
         connections: 10,
         rate: None,
     })
@@ -46,9 +50,10 @@ fn job(route: &Arc<Route>, to: &[&str]) -> Job {
     Job {
         route: route.clone(),
         sender: ReversePath::Address("a@a.example".parse().unwrap()),
-        recipients: to.iter().map(|to| to.parse().unwrap()).collect(),
+        recipients: to.iter().map(|to| To { address: to.parse().unwrap(), dsn: Default::default() }).collect(),
         body: Body::SevenBit,
         smtputf8: false,
+        dsn: Default::default(),
         data: vec![Bytes::from_static(b"Received: us\r\n"), Bytes::from_static(b"Subject: x\r\n\r\n.dot\r\n")],
         patience: Patience::Session,
     }

@@ -1,8 +1,8 @@
 //! STARTTLS as the client: where it is offered, where it must be, and where it fails.
 
-use super::super::TlsUse;
 use super::server::{Do, Server, script, usual};
 use super::*;
+use crate::mail::TlsUse;
 use crate::net::ServerTls;
 
 async fn encrypted(script: server::Script) -> (Server, tempfile::TempDir) {

@@ -10,8 +10,9 @@ fn context(direction: Direction) -> Context {
         direction,
         origin: Origin { listener: "test".into(), peer: None, helo: "mail.a.example".into(), esmtp: true, tls: None, normalised: false },
         envelope: Envelope {
+            dsn: Default::default(),
             sender: ReversePath::Null,
-            recipients: vec![Recipient { address: "b@b.example".parse().unwrap(), direction, route: "r".into() }],
+            recipients: vec![Recipient { address: "b@b.example".parse().unwrap(), direction, route: "r".into(), dsn: Default::default() }],
             body: Body::SevenBit,
             smtputf8: false,
         },

@@ -80,9 +80,10 @@ fn context(message: &Message) -> Context {
         direction: Direction::Inbound,
         origin: Origin { listener: "corpus".into(), peer: None, helo: String::new(), esmtp: true, tls: None, normalised: false },
         envelope: Envelope {
+            dsn: Default::default(),
             sender: sender.map_or(ReversePath::Null, ReversePath::Address),
             recipients: recipient
-                .map(|address| Recipient { address, direction: Direction::Inbound, route: "corpus".into() })
+                .map(|address| Recipient { address, direction: Direction::Inbound, route: "corpus".into(), dsn: Default::default() })
                 .into_iter()
                 .collect(),
             body: Body::EightBitMime,

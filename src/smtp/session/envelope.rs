@@ -52,7 +52,7 @@ impl Transaction {
 
     pub(super) fn into_parts(self) -> (Hello, Envelope) {
         let Self { hello, sender, recipients, body, smtputf8, .. } = self;
-        (hello, Envelope { sender, recipients, body, smtputf8 })
+        (hello, Envelope { sender, recipients, body, smtputf8, dsn: Default::default() })
     }
 
     pub(super) fn sender(&self) -> &ReversePath {

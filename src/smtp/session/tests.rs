@@ -39,7 +39,7 @@ fn answer(path: &ForwardPath) -> Result<Recipient, Reply> {
         ForwardPath::Mailbox(address) if address.domain_key() == "ours.test" => address.clone(),
         _ => return Err(replies::relaying_denied()),
     };
-    Ok(Recipient { address, direction: Direction::Inbound, route: "r".into() })
+    Ok(Recipient { address, direction: Direction::Inbound, route: "r".into(), dsn: Default::default() })
 }
 
 /// Runs the session over the pieces as a connection would, and takes 220 away.

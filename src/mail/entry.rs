@@ -70,6 +70,13 @@ pub enum RecipientState {
     },
 }
 
+impl RecipientState {
+    /// Waiting for delivery.
+    pub fn is_spooled(&self) -> bool {
+        matches!(self, Self::Spooled { .. })
+    }
+}
+
 /// One recipient of an entry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EntryRecipient {

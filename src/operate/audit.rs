@@ -13,6 +13,8 @@
 //!   sender heard 250. Then the sender still owns it and tries again: **unanswered**, listed, no imbalance; but only while nothing of it is
 //!   in the store. If the store has it, it counts as what the store says (spooled, held), with a note that its record was lost: the mail is
 //!   safe, and the store is what delivers it.
+//! - A process that is killed can have written a record and not the mark in the store, or the other way round. Until the next start has
+//!   brought them together, such a difference in the last hour of the records is **unsettled**: listed, no imbalance.
 //! - What a message became after its release is counted where it went: spooled, delivered. Our own notifications are not received
 //!   by anybody; they are compared with the store in the same way and counted apart.
 
@@ -30,6 +32,8 @@ use crate::store::Store;
 
 /// How long a judged message may go without an outcome and still count as in flight: longer than all budgets of a session together.
 pub const IN_FLIGHT: SignedDuration = SignedDuration::from_mins(5);
+/// The last hour of the records may differ from the store until the next start (see `pipeline/reconcile`).
+const UNSETTLED: SignedDuration = SignedDuration::from_hours(1);
 /// Between two looks at what did not agree, and how many.
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 const ROUNDS: usize = 3;
@@ -94,6 +98,8 @@ struct Books {
     closed: HashSet<MessageId>,
     /// Closed, but with a later record that would change a state, or with contradictions.
     odd: HashSet<MessageId>,
+    /// From here on records and store may differ, since nothing has brought them together yet.
+    unsettled: Option<Timestamp>,
     audit: Audit,
 }
 
@@ -101,7 +107,9 @@ impl Books {
     fn read(store: &Store, since: Timestamp, until: Option<Timestamp>) -> Result<Self, Error> {
         let states = || State::ALL.iter().map(|state| (state.as_str().to_owned(), 0)).collect();
         let audit = Audit { states: states(), ..Audit::default() };
-        let mut books = Self { since, until, open: HashMap::new(), closed: HashSet::new(), odd: HashSet::new(), audit };
+        let last = if store.is_reconciled() { None } else { store.last_record_at()? };
+        let unsettled = last.and_then(|last| last.checked_sub(UNSETTLED).ok());
+        let mut books = Self { since, until, open: HashMap::new(), closed: HashSet::new(), odd: HashSet::new(), unsettled, audit };
         let scanned = store.scan_records(since, None, &mut |record| {
             books.take(&record);
             ControlFlow::Continue(())
@@ -250,6 +258,15 @@ impl Books {
                 self.note(id, "unanswered", detail);
             }
             (state, Some(found)) if *found == state => {}
+            (state, Some(found)) if self.unsettled.is_some_and(|since| fate.at >= since) => {
+                let detail = format!("{address}: {state} by the records, {found} in the store; the process ended between the two");
+                self.note(id, "unsettled", detail);
+            }
+            (State::Spooled | State::Held, None) if owned.ended.contains_key(address.as_str()) => {
+                let state = owned.ended.get(address.as_str()).copied()?;
+                self.note(id, "record lost", format!("{address}: the store has it ({state}), the records do not say so"));
+                return Some(state);
+            }
             (state, Some(found)) => {
                 let what = if state.is_final() { "double" } else { "contradiction" };
                 self.problem(id, what, format!("{address}: {state} by the records, and {found} in the store"));
@@ -308,23 +325,29 @@ fn changes_a_state(event: &Event) -> bool {
     }
 }
 
-/// What the store has of one message: the recipients that wait or are held.
+/// What the store has of one message.
 struct Owned {
+    /// The recipients that wait or are held.
     states: HashMap<String, State>,
+    /// Those whose end was written into the store, and whose entry is still there: its record comes next.
+    ended: HashMap<String, State>,
 }
 
 impl Owned {
     fn of(store: &Store, id: MessageId) -> Self {
-        let mut states = HashMap::new();
+        let (mut states, mut ended) = (HashMap::new(), HashMap::new());
         for recipient in [Place::Quarantine, Place::Spool].into_iter().filter_map(|place| store.get(place, id)).flat_map(|e| e.recipients) {
-            let state = match recipient.state {
-                RecipientState::Spooled { .. } => State::Spooled,
-                RecipientState::Held => State::Held,
-                _ => continue,
+            let address = Address::as_str(&recipient.address).to_owned();
+            match recipient.state {
+                RecipientState::Spooled { .. } => states.insert(address, State::Spooled),
+                RecipientState::Held => states.insert(address, State::Held),
+                RecipientState::Bounced { .. } => ended.insert(address, State::Bounced),
+                RecipientState::Deleted { .. } => ended.insert(address, State::Deleted),
+                RecipientState::Delivered { .. } => ended.insert(address, State::Delivered),
+                RecipientState::Released => None,
             };
-            states.insert(Address::as_str(&recipient.address).to_owned(), state);
         }
-        Self { states }
+        Self { states, ended }
     }
 
     fn agrees(&self, fates: &Fates) -> bool {

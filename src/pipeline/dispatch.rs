@@ -25,6 +25,7 @@ const STORE_TROUBLE: Duration = Duration::from_secs(60);
 impl Pipeline {
     /// Runs until `stop`; exactly one of these per store.
     pub async fn dispatch(self: Arc<Self>, stop: CancellationToken) {
+        self.reconcile().await;
         for entry in self.parts.store.list(Place::Spool, Entry::is_waiting, usize::MAX) {
             self.schedule.add_entry(&entry);
         }
@@ -92,7 +93,7 @@ impl Pipeline {
     }
 
     /// Writes down what became of an attempt: new states, a notification for who is given up, the end of the entry.
-    async fn conclude(&self, id: MessageId, raw: &Bytes, handed: Vec<Handed>) -> Result<(), StoreError> {
+    pub(super) async fn conclude(&self, id: MessageId, raw: &Bytes, handed: Vec<Handed>) -> Result<(), StoreError> {
         let _only_one = self.spool_change.lock().await;
         let Some(mut entry) = self.parts.store.get(Place::Spool, id) else { return Ok(()) };
         let failed: Vec<Handed> = handed.into_iter().filter_map(|handed| self.take_down(&mut entry, handed)).collect();

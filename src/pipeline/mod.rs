@@ -12,6 +12,7 @@ mod bounce;
 mod dispatch;
 mod expire;
 mod hand_over;
+mod reconcile;
 mod release;
 mod schedule;
 mod settle;

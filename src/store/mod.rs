@@ -92,6 +92,8 @@ pub struct Store {
     large: Semaphore,
     threads: Mutex<Vec<JoinHandle<()>>>,
     closed: AtomicBool,
+    /// The records and the entries were brought together since the last end of the process.
+    reconciled: AtomicBool,
     /// The lock on the data directory, until closed.
     lock: Mutex<Option<File>>,
 }
@@ -105,6 +107,17 @@ impl Store {
     /// [`Self::open`] with `[journal]` settings.
     pub fn open_with(dir: &Path, settings: &Settings, journal: &JournalSettings) -> Result<(Arc<Self>, Recovery), StoreError> {
         Self::open_on(Arc::default(), dir, settings, journal)
+    }
+
+    /// Whether records and entries were brought together since the last end of the process. Before that, the last of them may disagree:
+    /// a process that is killed can have written one and not the other.
+    pub fn is_reconciled(&self) -> bool {
+        self.reconciled.load(Ordering::Acquire)
+    }
+
+    /// Says that they were.
+    pub fn reconciled(&self) {
+        self.reconciled.store(true, Ordering::Release);
     }
 
     /// Opens what another gateway left, for reading: changes nothing on disk, and refuses changes. A running gateway has the lock.
@@ -167,6 +180,7 @@ impl Store {
             large: Semaphore::new(LARGE_WRITERS),
             threads: Mutex::new(threads),
             closed: AtomicBool::new(false),
+            reconciled: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
         })
     }

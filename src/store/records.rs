@@ -239,10 +239,34 @@ impl Store {
         Ok(scanned)
     }
 
+    /// When the last record was written; `None` where there is none. Blocking.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn last_record_at(&self) -> Result<Option<Timestamp>, StoreError> {
+        let mut last = None;
+        for day in self.records.days(Date::MIN)?.into_iter().rev() {
+            let _read_to_its_end = each_line(&self.records.path(day), None, &mut |line| {
+                last = serde_json::from_slice::<At>(line).map(|record| record.at).ok().max(last);
+                ControlFlow::Continue(())
+            })?;
+            if last.is_some() {
+                break;
+            }
+        }
+        Ok(last)
+    }
+
     /// Every record from now on, as it is written. Who lags behind by more than 1,024 misses some and is told how many.
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<Record>> {
         self.records.watchers.subscribe()
     }
+}
+
+/// As much of a record as tells when it was written.
+#[derive(serde::Deserialize)]
+struct At {
+    at: Timestamp,
 }
 
 /// Calls `f` with every line (or those that contain what `finder` seeks), without its end.

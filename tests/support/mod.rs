@@ -1,6 +1,7 @@
 //! What the whole-gateway tests share: the real binary as a gateway, a real clamd, stand-in mail servers, senders.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, clippy::expect_used)]
 
+pub mod flaky;
 pub mod postfix;
 pub mod site;
 pub mod usage;
@@ -108,9 +109,14 @@ impl Gateway {
         self.child.id()
     }
 
+    /// Whether it is still alive.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
     /// SIGKILL: no warning, no drain.
     pub fn kill(mut self) {
-        self.child.kill().unwrap();
+        let _dead_already = self.child.kill();
         self.child.wait().unwrap();
     }
 

@@ -25,6 +25,9 @@ const SESSIONS: usize = 12;
 /// How long everything that is still under way may take to arrive, once nothing fails any more.
 const SETTLING: Duration = Duration::from_secs(120);
 
+/// So long after a 250 of the next hop, at the latest, it is written down that it has the message (machines are noisy).
+const WRITTEN_DOWN: Duration = Duration::from_millis(250);
+
 /// What is between sender and gateway, over all rounds.
 #[derive(Default)]
 struct Ledger {
@@ -94,7 +97,8 @@ impl World {
         }
         let export = self.folder.path().join("export");
         std::fs::create_dir_all(&export).unwrap();
-        let (code, out, err) = gateway.cli(&["quarantine", "export", "--limit", "1000000", "--out", &export.display().to_string()]);
+        let (code, out, err) =
+            gateway.cli(&["quarantine", "export", "--subject", "of chaos", "--limit", "1000000", "--out", &export.display().to_string()]);
         assert!(code < 2, "export: {out}{err}");
         let counts = self.compare(&exported(&export));
         let (code, out, err) = gateway.cli(&["audit"]);
@@ -126,11 +130,15 @@ impl World {
         assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
         let kills = self.ledger.kills.lock().unwrap();
         for (token, copies) in &kept {
-            for pair in copies.windows(2) {
-                counts.duplicates += 1;
-                // Our reader of its 250 was killed, or the mark that it was delivered was, before it reached the disk.
-                let killed = kills.iter().any(|kill| *kill >= pair[0].at && *kill - pair[0].at < Duration::from_secs(1));
-                assert!(pair[0].cut || killed, "{token} came twice, and no reply was cut off");
+            let recipients: BTreeSet<&String> = copies.iter().flat_map(|copy| &copy.recipients).collect();
+            for recipient in recipients {
+                let copies: Vec<_> = copies.iter().filter(|copy| copy.recipients.contains(recipient)).collect();
+                for pair in copies.windows(2) {
+                    counts.duplicates += 1;
+                    // The server itself cut its 250 off, or we were killed before we had heard and written it down.
+                    let killed = kills.iter().any(|kill| *kill >= pair[0].at && *kill - pair[0].at < WRITTEN_DOWN);
+                    assert!(pair[0].cut || killed, "{token} came to {recipient} twice, and no reply was cut off: {:?}", kills);
+                }
             }
         }
         counts
@@ -283,10 +291,11 @@ async fn killed_at_random_under_load() {
 async fn stopped_at_every_crash_point() {
     let world = World::new(1).await;
     let mut never = Vec::new();
-    for point in crash::POINTS {
-        let at = format!("{point}:{}", 3);
+    // Segments are made while the journal is young; what comes later meets all other points.
+    for point in crash::POINTS.iter().rev() {
+        let at = format!("{point}:3");
         if !world.round(&[(crash::VARIABLE, &at)], Duration::from_secs(20)).await {
-            never.push(point);
+            never.push(*point);
         }
     }
     assert!(never.is_empty(), "never met: {never:?}");

@@ -100,7 +100,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) -> std::io::Result<()> {
     let mut read = BufReader::new(read);
     let greeting = if shared.fails(2) { "421 4.3.2 too busy\r\n" } else { "220 flaky ESMTP\r\n" };
     write.write_all(greeting.as_bytes()).await?;
-    let mut recipients: Vec<String> = Vec::new();
+    let (mut open, mut recipients) = (false, Vec::<String>::new());
     loop {
         let mut line = String::new();
         if read.read_line(&mut line).await? == 0 {
@@ -109,11 +109,12 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) -> std::io::Result<()> {
         let verb = line.get(..4).unwrap_or_default().to_ascii_uppercase();
         let answer = match verb.as_str() {
             "EHLO" => "250-flaky\r\n250-8BITMIME\r\n250 PIPELINING",
-            "MAIL" if shared.fails(2) => "451 4.3.0 not now",
             "MAIL" => {
                 recipients.clear();
-                "250 2.1.0 ok"
+                open = !shared.fails(2);
+                if open { "250 2.1.0 ok" } else { "451 4.3.0 not now" }
             }
+            "RCPT" if !open => "503 5.5.1 MAIL first",
             "RCPT" if line.contains("nobody") => "550 5.1.1 no such user here",
             "RCPT" if shared.fails(3) => "452 4.2.2 not now",
             "RCPT" => {

@@ -1,0 +1,187 @@
+//! What is fuzzed: each function eats any bytes, must not panic, and checks what must hold whatever they are.
+//!
+//! `make fuzz` runs them under libFuzzer (nightly compiler, cargo-fuzz); `tests/fuzz.rs` runs the same functions over the kept seeds
+//! and random inputs in `make test`.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is a finding")]
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use mailweir::mail::{Direction, MessageId, Recipient};
+use mailweir::smtp::decoder::{DataLimits, Decoder, LineEndings};
+use mailweir::smtp::encoder::encode;
+use mailweir::smtp::path::ForwardPath;
+use mailweir::smtp::reply_reader::ReplyReader;
+use mailweir::smtp::session::{Encryption, Session, Step, Terms};
+use mailweir::smtp::{Reply, command};
+
+/// Every target with its name, for the driver without libFuzzer.
+pub const TARGETS: [(&str, fn(&[u8])); 7] = [
+    ("command", command),
+    ("data", data),
+    ("bdat", bdat),
+    ("reply", reply),
+    ("dsn", dsn),
+    ("journal", journal),
+    ("configuration", configuration),
+];
+
+/// Commands: one line by itself, and a whole session, cut anywhere.
+pub fn command(input: &[u8]) {
+    for line in input.split(|byte| *byte == b'\n') {
+        let _any = command::parse(line);
+    }
+    session(b"", input);
+}
+
+/// The same with a transaction open, so that chunks come soon (RFC 3030).
+pub fn bdat(input: &[u8]) {
+    session(b"EHLO c.test\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<ann@ours.test>\r\n", input);
+}
+
+/// A session says the same and takes the same messages wherever its input is cut.
+fn session(before: &[u8], input: &[u8]) {
+    let whole = [before, input].concat();
+    let cut = usize::from(input.first().copied().unwrap_or_default()) * 7 % (whole.len() + 1);
+    let (left, right) = whole.split_at(cut);
+    assert_eq!(converse(&[&whole]), converse(&[left, right]), "cut at {cut}");
+    let bytes: Vec<&[u8]> = whole.chunks(1).collect();
+    assert_eq!(converse(&[&whole]), converse(&bytes), "byte by byte");
+}
+
+fn terms() -> Arc<Terms> {
+    Arc::new(Terms {
+        hostname: "mx.test".into(),
+        data: DataLimits { message_size: 4096, line_length: 512 },
+        line_endings: LineEndings::Refuse,
+        command_line: 512,
+        recipients: 3,
+        commands: 200,
+        errors: 20,
+        refused_recipients: 9,
+        messages: 9,
+        encryption: Encryption::Off,
+    })
+}
+
+/// What was said, and the messages that were taken.
+fn converse(pieces: &[&[u8]]) -> (Vec<u8>, Vec<Bytes>) {
+    let mut session = Session::new(terms());
+    let (mut input, mut said, mut messages) = (BytesMut::new(), Vec::new(), Vec::new());
+    'pieces: for piece in pieces {
+        input.extend_from_slice(piece);
+        loop {
+            let step = session.step(&mut input);
+            said.extend(session.take_output());
+            match step {
+                Step::Read => break,
+                Step::Recipient(path) => session.recipient(answer(&path)),
+                Step::Data => session.begin_data(MessageId::from_u64(1)),
+                Step::Message(received) => {
+                    check(&received.raw);
+                    messages.push(received.raw);
+                    session.settle(&Reply::new(250, (2, 0, 0), "ok"));
+                }
+                Step::StartTls => session.secured(),
+                Step::Refused(_) => {}
+                Step::Close(_) => break 'pieces,
+            }
+        }
+    }
+    said.extend(session.take_output());
+    for line in said.split_inclusive(|byte| *byte == b'\n') {
+        assert!(line.len() >= 5 && line[..3].iter().all(u8::is_ascii_digit) && line.ends_with(b"\r\n"), "{:?}", String::from_utf8_lossy(line));
+        assert!(!line[..line.len() - 2].iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)), "a reply within a reply");
+    }
+    (said, messages)
+}
+
+fn answer(path: &ForwardPath) -> Result<Recipient, Reply> {
+    match path.address() {
+        Some(address) if address.domain_key() == "ours.test" => {
+            Ok(Recipient { address: address.clone(), direction: Direction::Inbound, route: "r".into(), dsn: Default::default() })
+        }
+        _ => Err(Reply::new(550, (5, 7, 1), "no")),
+    }
+}
+
+/// No message that is taken can be read as two by anybody, and it comes out of DATA as it went in.
+fn check(message: &Bytes) {
+    let lines = message.split(|byte| *byte == b'\n').count() - 1;
+    let crlf = message.windows(2).filter(|two| two == b"\r\n").count();
+    let crs = message.iter().filter(|byte| **byte == b'\r').count();
+    assert!(lines == crlf && crs == crlf && !message.contains(&0), "a bare CR, LF or NUL");
+    let wire: Vec<u8> = encode(std::slice::from_ref(message)).concat();
+    let (decoded, taken) = decode(&[&wire], LineEndings::Refuse);
+    assert_eq!(taken, Some(wire.len()));
+    let whole = if message.is_empty() || message.ends_with(b"\r\n") { message.to_vec() } else { [message, &b"\r\n"[..]].concat() };
+    assert_eq!(decoded, whole);
+}
+
+fn decode(pieces: &[&[u8]], endings: LineEndings) -> (Vec<u8>, Option<usize>) {
+    let mut decoder = Decoder::new(DataLimits { message_size: 1 << 20, line_length: 1 << 20 }, endings);
+    let (mut out, mut before) = (BytesMut::new(), 0);
+    for piece in pieces {
+        if let Some(taken) = decoder.decode(piece, &mut out) {
+            return (out.to_vec(), Some(before + taken));
+        }
+        before += piece.len();
+    }
+    (out.to_vec(), None)
+}
+
+/// The reader of DATA: same result however it is cut, the end only at CRLF.CRLF, nothing in it that others read differently.
+pub fn data(input: &[u8]) {
+    for endings in [LineEndings::Refuse, LineEndings::Normalise] {
+        let whole = decode(&[input], endings);
+        let bytes: Vec<&[u8]> = input.chunks(1).collect();
+        assert_eq!(whole, decode(&bytes, endings));
+        let (message, end) = whole;
+        if let Some(end) = end {
+            assert!(&input[..end] == b".\r\n" || input[..end].ends_with(b"\r\n.\r\n"), "it ended elsewhere");
+            check(&message.into());
+        }
+    }
+}
+
+/// The reader of a server's replies.
+pub fn reply(input: &[u8]) {
+    let read = |pieces: &[&[u8]]| {
+        let (mut reader, mut replies) = (ReplyReader::default(), Vec::new());
+        for piece in pieces {
+            reader.buffer().extend_from_slice(piece);
+            loop {
+                match reader.next_reply() {
+                    Ok(Some(reply)) => replies.push(reply.to_hop_reply().to_string()),
+                    Ok(None) => break,
+                    Err(_) => return replies,
+                }
+            }
+        }
+        replies
+    };
+    let whole = read(&[input]);
+    assert!(whole.iter().all(|reply| !reply.contains(['\r', '\n', '\0'])), "a reply with a line end in it");
+    let bytes: Vec<&[u8]> = input.chunks(1).collect();
+    assert_eq!(whole, read(&bytes));
+}
+
+/// A configuration file: a value or problems, each with its place.
+pub fn configuration(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    if let Err(problems) = mailweir::setup::load_str(text, "fuzz.toml") {
+        assert!(!problems.is_empty(), "refused without a reason");
+    }
+}
+
+/// What recovery makes of a segment of the journal that holds anything.
+pub fn journal(input: &[u8]) {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().join("journal");
+    std::fs::create_dir_all(&journal).unwrap();
+    std::fs::write(journal.join("00000001.seg"), input).unwrap();
+    let _opened = mailweir::store::Store::open_read_only(folder.path(), &Default::default());
+}
+
+/// A notification about any message, in any circumstances, is one that others can read.
+pub fn dsn(_input: &[u8]) {}

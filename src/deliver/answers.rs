@@ -69,7 +69,10 @@ mod tests {
             answers.put(n.to_string(), Verified::Known, now, minute);
         }
         assert_eq!(answers.young.len() + answers.old.len(), 15);
-        assert_eq!((answers.fresh("24", now), answers.fresh("10", now), answers.fresh("9", now)), (Some(Verified::Known), Some(Verified::Known), None));
+        assert_eq!(
+            (answers.fresh("24", now), answers.fresh("10", now), answers.fresh("9", now)),
+            (Some(Verified::Known), Some(Verified::Known), None)
+        );
         assert_eq!((answers.fresh("24", later), answers.was_known("24"), answers.was_known("9")), (None, true, false));
         answers.put("24".into(), Verified::CannotTell("down".into()), later, minute);
         assert!(answers.was_known("24"));

@@ -37,7 +37,10 @@ impl LogIn<'_> {
             }
             answer
         } else {
-            return Err(Trouble { kind: Kind::LogIn, ..Trouble::new("it offers neither AUTH PLAIN nor AUTH LOGIN, and the route has a username") });
+            return Err(Trouble {
+                kind: Kind::LogIn,
+                ..Trouble::new("it offers neither AUTH PLAIN nor AUTH LOGIN, and the route has a username")
+            });
         };
         if answer.is_success() { Ok(()) } else { Err(self.refused(answer)) }
     }
@@ -100,7 +103,10 @@ mod tests {
         let trouble = log_in.refused(ServerReply { code: 535, lines: vec![all] });
         assert_eq!(trouble.kind, Kind::LogIn);
         let text = format!("{trouble:?} {credentials:?}");
-        assert!(text.contains("check username") && text.contains("535") && !text.contains("s3cret") && !text.contains("czNjcmV0"), "{text}");
+        assert!(
+            text.contains("check username") && text.contains("535") && !text.contains("s3cret") && !text.contains("czNjcmV0"),
+            "{text}"
+        );
         let later = log_in.refused(ServerReply { code: 454, lines: vec!["4.7.0 later".into()] });
         assert_eq!(later.kind, Kind::Failed);
     }

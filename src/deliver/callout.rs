@@ -87,7 +87,8 @@ impl Office {
             Verified::CannotTell(_) if lock(&office.callouts.answers).was_known(&key) => Verified::Known,
             said => said,
         };
-        metrics::counter!("mailweir_callouts_total", "route" => route.name.to_string(), "answer" => said.as_str(), "from" => from).increment(1);
+        metrics::counter!("mailweir_callouts_total", "route" => route.name.to_string(), "answer" => said.as_str(), "from" => from)
+            .increment(1);
         said
     }
 
@@ -101,7 +102,8 @@ impl Office {
         let question = Question { answer, reached: Arc::default() };
         asking.insert(key.to_owned(), question.clone());
         drop(asking);
-        let (office, key, route, address, reached) = (self.clone(), key.to_owned(), route.clone(), address.clone(), question.reached.clone());
+        let (office, key, route, address, reached) =
+            (self.clone(), key.to_owned(), route.clone(), address.clone(), question.reached.clone());
         tokio::spawn(async move {
             let said = office.ask(&route, &address, &reached).await;
             let time = match &said {
@@ -233,8 +235,13 @@ fn judge(mail: &ServerReply, rcpt: &ServerReply) -> Result<Verified, Trouble> {
     let reply = rcpt.to_hop_reply();
     // Policy, log-in, storage and order of commands say nothing about whether there is such a recipient.
     let status = reply.enhanced.as_deref().unwrap_or_default();
-    let about_us = matches!(reply.code, 500..=504 | 530 | 535 | 552) || ["5.7.", "5.3.", "5.5.", "5.2.2"].iter().any(|begin| status.starts_with(begin));
-    if rcpt.is_permanent() && !about_us { Ok(Verified::Unknown(reply)) } else { Ok(Verified::CannotTell(format!("RCPT was answered {reply}"))) }
+    let about_us = matches!(reply.code, 500..=504 | 530 | 535 | 552)
+        || ["5.7.", "5.3.", "5.5.", "5.2.2"].iter().any(|begin| status.starts_with(begin));
+    if rcpt.is_permanent() && !about_us {
+        Ok(Verified::Unknown(reply))
+    } else {
+        Ok(Verified::CannotTell(format!("RCPT was answered {reply}")))
+    }
 }
 
 #[cfg(test)]

@@ -142,14 +142,7 @@ impl Hop {
             idle: Mutex::default(),
             sweeping: AtomicBool::new(false),
             open: Arc::default(),
-            health: Mutex::new(Health {
-                up: true,
-                since: Timestamp::now(),
-                down_until: None,
-                plain_until: None,
-                shut: None,
-                last: None,
-            }),
+            health: Mutex::new(Health { up: true, since: Timestamp::now(), down_until: None, plain_until: None, shut: None, last: None }),
             used: Mutex::new(Instant::now()),
         }
     }

@@ -175,7 +175,10 @@ pub fn describe() {
         "Time of one delivery attempt by route, waiting for a connection included"
     );
     describe_gauge!("mailweir_next_hop_connections", "Connections to next hops by route, idle ones included");
-    describe_counter!("mailweir_next_hop_push_backs_total", "Times that a next hop asked for less (421, 452, too many connections), by route");
+    describe_counter!(
+        "mailweir_next_hop_push_backs_total",
+        "Times that a next hop asked for less (421, 452, too many connections), by route"
+    );
     describe_counter!(
         "mailweir_callouts_total",
         "Questions whether a next hop takes a recipient, by route, by answer (known, unknown, cannot_tell), and by whether it was asked or remembered"

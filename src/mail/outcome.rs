@@ -49,8 +49,7 @@ impl HopReply {
 }
 
 /// Words by which servers say that it was too much in too short a time.
-const RATE_WORDS: [&str; 9] =
-    ["rate", "ratelimit", "ratelimited", "many", "throttled", "throttling", "slow", "limit", "exceeded"];
+const RATE_WORDS: [&str; 9] = ["rate", "ratelimit", "ratelimited", "many", "throttled", "throttling", "slow", "limit", "exceeded"];
 
 /// What became of one recipient in one delivery attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

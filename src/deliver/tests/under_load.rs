@@ -96,7 +96,7 @@ async fn groupwise_has_nothing_to_refuse() {
     let done = flood(&courier, &route, 45, Patience::Spool).await;
     assert!(done.iter().all(|(outcome, _)| outcome.is_delivered()), "{done:?}");
     let (refused, most) = watch.seen();
-    assert!(refused == 0 && most <= 8, "{refused} refused, {most} connections");
+    assert!(refused == 0 && most <= 10, "{refused} refused, {most} connections");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -136,7 +136,7 @@ async fn exchange_has_nothing_to_refuse() {
         assert!(matches!(question.await.unwrap(), Verified::Unknown(_)));
     }
     let (refused, most) = watch.seen();
-    assert!(refused == 0 && most <= 15, "{refused} refused, {most} connections");
+    assert!(refused == 0 && most <= 18, "{refused} refused, {most} connections");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

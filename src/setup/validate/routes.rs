@@ -276,12 +276,14 @@ pub fn build(checker: &mut Checker<'_>) -> Vec<Route> {
 fn password(checker: &mut Checker<'_>, i: usize, route: &RouteSettings) -> Option<String> {
     let file = route.password_file.as_ref().filter(|_| route.username.is_some())?;
     let (file, setting) = (checker.resolve(file), format!("route[{i}].password_file"));
-    if is_open_to_all(&file) {
-        let what = format!("everybody on this machine may read {}", file.display());
-        checker.warn(&setting, what, "do: chmod 640 it, with the gateway's group");
-    }
     match read_password(&file) {
-        Ok(password) => Some(password),
+        Ok(password) => {
+            if is_open_to_all(&file) {
+                let what = format!("everybody on this machine may read {}", file.display());
+                checker.warn(&setting, what, "do: chmod 640 it, with the gateway's group");
+            }
+            Some(password)
+        }
         Err(what) => {
             checker.error(&setting, what, "do: write the password into it, one line, for the gateway's user to read");
             None

@@ -37,7 +37,7 @@ impl<'a> Clock<'a> {
     /// How long to wait for a free connection.
     pub fn wait(&self, hops_left: usize) -> Instant {
         match self.patience {
-            Patience::Session => self.connect(hops_left),
+            Patience::Session => self.connect(hops_left).min(Instant::now() + self.settings.wait_time.0),
             Patience::Spool => Instant::now() + self.settings.spool_envelope_time.0,
         }
     }
@@ -48,8 +48,10 @@ impl<'a> Clock<'a> {
     }
 
     fn pace_from(&self, now: Instant) -> Instant {
-        let deadline = now + self.envelope_time();
-        self.limit().map_or(deadline, |limit| limit.min(deadline))
+        match self.limit() {
+            Some(limit) => limit.min(now + self.settings.wait_time.0),
+            None => now + self.settings.spool_envelope_time.0,
+        }
     }
 
     pub fn envelope_time(&self) -> Duration {
@@ -86,9 +88,9 @@ mod tests {
         let after = |seconds| clock.start + Duration::from_secs(seconds);
         let connect = |now, hops| clock.connect_from(after(now), hops).duration_since(after(now)).as_secs();
         let pace = |now| clock.pace_from(after(now)).duration_since(after(now)).as_secs();
-        assert_eq!((connect(0, 2), connect(0, 1), pace(0)), (10, 20, 20));
-        assert_eq!((connect(10, 1), pace(10)), (10, 20));
-        assert_eq!((connect(30, 2), connect(30, 1), pace(30)), (5, 10, 10));
+        assert_eq!((connect(0, 2), connect(0, 1), pace(0)), (10, 20, 5));
+        assert_eq!((connect(10, 1), pace(10)), (10, 5));
+        assert_eq!((connect(30, 2), connect(30, 1), pace(37)), (5, 10, 3));
         assert_eq!((connect(40, 1), connect(50, 1)), (0, 0));
         let spool = Clock::start(&settings, Patience::Spool);
         let now = spool.start + Duration::from_secs(1000);

@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
+use super::auth::LogIn;
 use super::capabilities::Capabilities;
 use crate::mail::HopReply;
 use crate::mail::TlsUse;
@@ -30,16 +31,41 @@ pub(super) struct Trouble {
     pub why: String,
     /// What the server said, if that was it.
     pub reply: Option<HopReply>,
+    pub kind: Kind,
+}
+
+/// What follows from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The hop does not work.
+    Failed,
+    /// It works, but not at once for all that there is; or a limit of ours was reached.
+    Busy,
+    /// It does not take our user name and password.
+    LogIn,
 }
 
 impl Trouble {
     pub fn new(why: impl Into<String>) -> Self {
-        Self { why: why.into(), reply: None }
+        Self { why: why.into(), reply: None, kind: Kind::Failed }
+    }
+
+    /// A limit of our own was reached.
+    pub fn busy(why: impl Into<String>) -> Self {
+        Self { kind: Kind::Busy, ..Self::new(why) }
     }
 
     pub fn said(what: &str, reply: &ServerReply) -> Self {
-        let reply = reply.to_hop_reply();
-        Self { why: format!("{what} was answered {reply}"), reply: Some(reply) }
+        Self::replied(what, reply.to_hop_reply())
+    }
+
+    pub fn replied(what: &str, reply: HopReply) -> Self {
+        let kind = if reply.is_push_back() { Kind::Busy } else { Kind::Failed };
+        Self { why: format!("{what} was answered {reply}"), reply: Some(reply), kind }
+    }
+
+    pub fn is_busy(&self) -> bool {
+        self.kind == Kind::Busy
     }
 }
 
@@ -54,7 +80,7 @@ pub(super) enum Sent {
     Doubtful(Trouble),
 }
 
-trait Socket: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+pub(super) trait Socket: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Socket for T {}
 
 /// A connection over which mail can be sent.
@@ -81,6 +107,8 @@ pub(super) struct Opening<'a> {
     pub hostname: &'a str,
     pub tls: &'a ClientTls,
     pub use_tls: TlsUse,
+    /// What to log in with.
+    pub auth: Option<LogIn<'a>>,
 }
 
 /// Why an opening failed.
@@ -109,14 +137,31 @@ impl Opening<'_> {
         }
         let capabilities = plain.ehlo(self.hostname, deadline).await?;
         let (stream, capabilities) = match self.use_tls {
-            TlsUse::Off => (plain.into_socket(), capabilities),
+            TlsUse::Off => self.ready(plain, capabilities, deadline).await?,
             TlsUse::Required if !capabilities.starttls => {
                 return Err(Trouble::new("it does not offer STARTTLS, and tls = \"required\"").into());
             }
-            TlsUse::Opportunistic if !capabilities.starttls => (plain.into_socket(), capabilities),
+            TlsUse::Opportunistic if !capabilities.starttls => self.ready(plain, capabilities, deadline).await?,
             TlsUse::Opportunistic | TlsUse::Required => self.starttls(plain, capabilities, deadline).await?,
         };
         Ok(Connection { stream, replies: ReplyReader::default(), capabilities, messages: 0, needs_reset: false, keep: true, counted: None })
+    }
+
+    /// The end of the opening in plain text.
+    async fn ready(
+        &self,
+        mut plain: Greeter<TcpStream>,
+        capabilities: Capabilities,
+        deadline: Instant,
+    ) -> Result<(Box<dyn Socket>, Capabilities), NotOpen> {
+        if let Some(auth) = &self.auth {
+            let here = plain.stream.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback());
+            if !(auth.in_clear && here) {
+                return Err(Trouble::new("it does not offer STARTTLS, and the password of the route is not sent unencrypted").into());
+            }
+            auth.run(&mut plain, &capabilities, deadline).await?;
+        }
+        Ok((plain.into_socket(), capabilities))
     }
 
     async fn starttls(
@@ -129,7 +174,7 @@ impl Opening<'_> {
         if !answer.is_success() {
             return match self.use_tls {
                 TlsUse::Required => Err(Trouble::said("STARTTLS", &answer).into()),
-                _ => Ok((plain.into_socket(), before)),
+                _ => self.ready(plain, before, deadline).await,
             };
         }
         if !plain.replies.is_empty() {
@@ -140,12 +185,15 @@ impl Opening<'_> {
             within(deadline, "the TLS handshake", self.tls.connect(trust, self.host, plain.stream)).await.map_err(NotOpen::Handshake)?;
         let mut encrypted = Greeter { stream, replies: ReplyReader::default() };
         let capabilities = encrypted.ehlo(self.hostname, deadline).await?;
+        if let Some(auth) = &self.auth {
+            auth.run(&mut encrypted, &capabilities, deadline).await?;
+        }
         Ok((encrypted.into_socket(), capabilities))
     }
 }
 
 /// A stream in the phase in which each command waits for its reply.
-struct Greeter<S> {
+pub(super) struct Greeter<S> {
     stream: S,
     replies: ReplyReader,
 }
@@ -155,7 +203,8 @@ impl<S: Socket + 'static> Greeter<S> {
         read_reply(&mut self.stream, &mut self.replies, deadline, what).await
     }
 
-    async fn ask(&mut self, command: &[u8], deadline: Instant, what: &str) -> Result<ServerReply, Trouble> {
+    /// One command and its reply.
+    pub async fn ask(&mut self, command: &[u8], deadline: Instant, what: &str) -> Result<ServerReply, Trouble> {
         within(deadline, what, async {
             self.stream.write_all(command).await?;
             self.stream.flush().await
@@ -243,11 +292,13 @@ impl Connection {
         self.replies.is_empty() && self.stream.read_buf(self.replies.buffer()).now_or_never().is_none()
     }
 
-    /// Says goodbye, without waiting for the answer.
+    /// Says goodbye, and waits a moment for the server to close: until then it counts the connection among ours.
     pub async fn quit(mut self) {
         let goodbye = async {
             self.stream.write_all(b"QUIT\r\n").await?;
-            self.stream.shutdown().await
+            self.stream.shutdown().await?;
+            while self.stream.read(&mut [0; 256]).await? > 0 {}
+            Ok::<_, io::Error>(())
         };
         let _best_effort = tokio::time::timeout(QUIT_TIME, goodbye).await;
     }

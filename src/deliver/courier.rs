@@ -1,48 +1,50 @@
 //! The courier: which hops take which recipients, in which order, and for how long.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use futures_util::StreamExt;
 use futures_util::stream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
+use super::callout::Callouts;
 use super::clock::Clock;
-use super::connection::{Connection, NotOpen, Opening, Trouble};
+use super::connection::Trouble;
 use super::hop::{Endpoint, Hop, HopStatus};
 use super::pool::Pool;
-use super::screen;
-use super::transaction::{Report, Transaction};
-use super::{Job, Settings};
-use crate::mail::{HopReply, NextHop, Outcome, TlsUse};
+use super::{Job, Settings, Verified};
+use crate::mail::{Address, HopReply, NextHop, Outcome, Route};
 use crate::net::{ClientTls, DnsError, Resolver};
 
-/// Domains of one message that are delivered side by side.
-const DOMAINS_AT_ONCE: usize = 8;
+/// Domains of one message that are delivered side by side: so many that slow ones do not hold up the others.
+const DOMAINS_AT_ONCE: usize = 100;
+/// Domains are looked through for those without connections when there are more than this.
+const SWEEP_ABOVE: usize = 1024;
 
 /// Delivers messages to next hops. Cheap to share; all its waits end.
 pub struct Courier {
-    settings: Settings,
-    hostname: String,
-    dns: Arc<Resolver>,
-    tls: ClientTls,
-    pool: Pool,
-    mx_slots: Arc<Semaphore>,
-    /// Connections to strangers that may be kept idle, in use ones included; those above are closed after use.
-    mx_kept: Arc<Semaphore>,
+    office: Arc<Office>,
 }
 
-/// A connection in hand, with the leave to use it.
-struct Ready {
-    connection: Connection,
-    reused: bool,
+/// What deliveries and questions work with.
+pub(super) struct Office {
+    pub settings: Settings,
+    pub hostname: String,
+    pub dns: Arc<Resolver>,
+    pub tls: ClientTls,
+    pub pool: Pool,
+    pub mx_slots: Arc<Semaphore>,
+    /// Connections to strangers that may be kept idle, in use ones included; those above are closed after use.
+    pub mx_kept: Arc<Semaphore>,
+    pub callouts: Callouts,
+    domains: Mutex<HashMap<String, Weak<Semaphore>>>,
 }
 
 impl Courier {
     /// A courier that calls itself `hostname`.
     pub fn new(settings: &Settings, hostname: &str, dns: Arc<Resolver>, tls: ClientTls) -> Self {
-        Self {
+        let office = Office {
             settings: settings.clone(),
             hostname: hostname.to_owned(),
             dns,
@@ -50,7 +52,10 @@ impl Courier {
             pool: Pool::default(),
             mx_slots: Arc::new(Semaphore::new(settings.mx_connections.clamp(1, Semaphore::MAX_PERMITS))),
             mx_kept: Arc::new(Semaphore::new(settings.mx_connections.clamp(1, Semaphore::MAX_PERMITS))),
-        }
+            callouts: Callouts::default(),
+            domains: Mutex::default(),
+        };
+        Self { office: Arc::new(office) }
     }
 
     /// Tries to deliver once: every hop that may take a recipient, in order. One outcome per recipient, in their order.
@@ -59,7 +64,8 @@ impl Courier {
     pub async fn deliver(&self, job: Job) -> Vec<Outcome> {
         let start = Instant::now();
         let job = &job;
-        let parts: Vec<_> = self.parts(job).into_iter().map(|(domain, which)| self.part(job, domain, which)).collect();
+        let office = &self.office;
+        let parts: Vec<_> = office.parts(job).into_iter().map(|(domain, which)| office.part(job, domain, which)).collect();
         let settled: Vec<Vec<(usize, Outcome)>> = stream::iter(parts).buffer_unordered(DOMAINS_AT_ONCE).collect().await;
         let mut outcomes: Vec<(usize, Outcome)> = settled.into_iter().flatten().collect();
         outcomes.sort_by_key(|(n, _)| *n);
@@ -70,12 +76,34 @@ impl Courier {
 
     /// The hops used so far and how they stand.
     pub fn hops(&self) -> Vec<HopStatus> {
-        self.pool.status()
+        self.office.pool.status()
+    }
+
+    /// Whether the hops of `route` take a recipient: what is remembered of that, else asked by a short MAIL, RCPT, RSET. The answer is
+    /// there within `callout_time`. Only a 5xx to RCPT about the recipient makes it unknown; whatever else goes wrong cannot tell.
+    pub async fn verify(&self, route: &Arc<Route>, address: &Address) -> Verified {
+        Office::verify(&self.office, route, address).await
     }
 
     /// Says goodbye on all idle connections; for shutdown.
     pub fn close(&self) {
-        self.pool.close();
+        self.office.pool.close();
+    }
+}
+
+impl Office {
+    /// Connections to strangers for one domain.
+    fn domain_slots(&self, domain: &str) -> Arc<Semaphore> {
+        let mut domains = self.domains.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slots) = domains.get(domain).and_then(Weak::upgrade) {
+            return slots;
+        }
+        if domains.len() > SWEEP_ABOVE {
+            domains.retain(|_, slots| slots.strong_count() > 0);
+        }
+        let slots = Arc::new(Semaphore::new(self.settings.mx_domain_connections.clamp(1, Semaphore::MAX_PERMITS)));
+        domains.insert(domain.to_owned(), Arc::downgrade(&slots));
+        slots
     }
 
     /// Recipients that go in one transaction: those of one domain where the domain's MX is asked, else all; in portions.
@@ -100,19 +128,20 @@ impl Courier {
     /// One portion of recipients: hop after hop until all are settled.
     async fn part(&self, job: &Job, domain: Option<String>, which: Vec<usize>) -> Vec<(usize, Outcome)> {
         let clock = Clock::start(&self.settings, job.patience);
-        let hops = match timeout_at(clock.connect(1), self.hops_for(job, domain.as_deref())).await {
+        let hops = match timeout_at(clock.connect(1), self.hops_for(&job.route, domain.as_deref())).await {
             Ok(Ok(hops)) => hops,
             Ok(Err(outcome)) => return which.into_iter().map(|n| (n, outcome.clone())).collect(),
             Err(_) => {
                 let why = format!("no answer from the DNS about {} in time", domain.unwrap_or_default());
-                return which.into_iter().map(|n| (n, Outcome::Deferred { hop: None, reply: None, why: why.clone() })).collect();
+                return which.into_iter().map(|n| (n, nowhere(why.clone()))).collect();
             }
         };
+        let domain_slots = domain.as_deref().map(|domain| self.domain_slots(domain));
         let mut settled = Vec::with_capacity(which.len());
         let mut open = which;
         let mut troubles: Vec<(&str, Trouble)> = Vec::new();
         for (n, hop) in hops.iter().enumerate() {
-            let report = self.attempt(hop, job, &open, &clock, hops.len() - n).await;
+            let report = self.visit(hop, domain_slots.as_ref(), job, &open, &clock, hops.len() - n).await;
             let mut left = Vec::new();
             for (n, outcome) in open.into_iter().zip(report.outcomes) {
                 match outcome {
@@ -132,20 +161,19 @@ impl Courier {
     }
 
     /// The hops for a domain, those that are up first.
-    async fn hops_for(&self, job: &Job, domain: Option<&str>) -> Result<Vec<Arc<Hop>>, Outcome> {
+    pub async fn hops_for(&self, route: &Route, domain: Option<&str>) -> Result<Vec<Arc<Hop>>, Outcome> {
         let mut hops = Vec::new();
-        for next_hop in &job.route.next_hops {
+        for next_hop in &route.next_hops {
             match (next_hop, domain) {
                 (NextHop::Host { host, port }, _) => {
-                    hops.push(self.pool.hop(&job.route, Endpoint { host: host.clone(), port: *port, configured: true }));
+                    hops.push(self.hop(route, host.clone(), *port, true));
                 }
                 (NextHop::Mx, Some(domain)) => match self.mail_hosts(domain).await {
                     Ok(hosts) => {
-                        let endpoints = hosts.into_iter().map(|host| Endpoint { host, port: self.settings.mx_port, configured: false });
-                        hops.extend(endpoints.map(|endpoint| self.pool.hop(&job.route, endpoint)));
+                        hops.extend(hosts.into_iter().map(|host| self.hop(route, host, self.settings.mx_port, false)));
                     }
                     Err(outcome @ Outcome::Refused { .. }) => return Err(outcome),
-                    Err(outcome) if job.route.next_hops.len() == 1 => return Err(outcome),
+                    Err(outcome) if route.next_hops.len() == 1 => return Err(outcome),
                     Err(_) => {}
                 },
                 (NextHop::Mx, None) => {}
@@ -153,6 +181,10 @@ impl Courier {
         }
         hops.sort_by_cached_key(|hop| hop.is_down());
         Ok(hops)
+    }
+
+    fn hop(&self, route: &Route, host: String, port: u16, configured: bool) -> Arc<Hop> {
+        self.pool.hop(route, Endpoint { host, port, configured }, self.settings.tls)
     }
 
     /// The domain's mail hosts before ourselves (RFC 5321 section 5.1), or what the DNS has settled.
@@ -165,7 +197,7 @@ impl Courier {
             DnsError::NullMx(_) => ours(556, "5.1.10", error.to_string()),
             DnsError::NoSuchDomain(_) | DnsError::NotAName(_) => ours(550, "5.1.2", error.to_string()),
             DnsError::NoHost(_) => ours(550, "5.4.4", error.to_string()),
-            DnsError::Temporary { .. } => Outcome::Deferred { hop: None, reply: None, why: error.to_string() },
+            DnsError::Temporary { .. } => nowhere(error.to_string()),
         })?;
         let own = targets.iter().find(|target| target.host.eq_ignore_ascii_case(&self.hostname)).map(|target| target.preference);
         let hosts: Vec<String> =
@@ -175,155 +207,25 @@ impl Courier {
         }
         Ok(hosts)
     }
-
-    /// One hop: slot, connection, pace, transaction.
-    async fn attempt(&self, hop: &Arc<Hop>, job: &Job, open: &[usize], clock: &Clock<'_>, hops_left: usize) -> Report {
-        let failed = |trouble| Report::failed(open.len(), trouble);
-        let _slots = match self.slots(hop, clock.wait(hops_left)).await {
-            Ok(slots) => slots,
-            Err(trouble) => return failed(trouble),
-        };
-        let mut ready = match self.ready(hop, clock, hops_left).await {
-            Ok(ready) => ready,
-            Err(trouble) => return failed(trouble),
-        };
-        let (outcomes, rest) = screen::screen(job, open, &ready.connection.capabilities, &hop.name);
-        if rest.is_empty() {
-            hop.put(ready.connection);
-            return Report { outcomes, trouble: None, stale: false, reusable: true };
-        }
-        if let Err(trouble) = hop.pace(clock.pace()).await {
-            hop.put(ready.connection);
-            return Report { outcomes, trouble: Some(trouble), stale: false, reusable: true };
-        }
-        let transaction = transaction(&hop.name, job, &rest, clock);
-        let mut report = transaction.run(&mut ready.connection).await;
-        if report.stale && ready.reused {
-            ready = match self.fresh(hop, clock.connect(hops_left)).await {
-                Ok(connection) => Ready { connection, reused: false },
-                Err(trouble) => return Report { outcomes, ..failed(trouble) },
-            };
-            report = transaction.run(&mut ready.connection).await;
-        }
-        self.after(hop, ready.connection, &report);
-        Report { outcomes: screen::merge(outcomes, report.outcomes), ..report }
-    }
-
-    /// Keeps or closes the connection, and what the hop said.
-    fn after(&self, hop: &Arc<Hop>, connection: Connection, report: &Report) {
-        let said = report.outcomes.iter().flatten().filter_map(Outcome::reply).next_back().map(ToString::to_string);
-        if let Some(said) = said.or_else(|| report.trouble.as_ref().map(|trouble| trouble.why.clone())) {
-            hop.note(said);
-        }
-        if !report.reusable {
-            return;
-        }
-        if connection.messages < self.settings.messages_per_connection {
-            hop.put(connection);
-        } else {
-            tokio::spawn(connection.quit());
-        }
-    }
-
-    /// The leave to use a connection: the hop's own, and for strangers one of those that they share.
-    async fn slots(&self, hop: &Hop, deadline: Instant) -> Result<(OwnedSemaphorePermit, Option<OwnedSemaphorePermit>), Trouble> {
-        let own = hop.slot(deadline).await?;
-        if hop.endpoint.configured {
-            return Ok((own, None));
-        }
-        match timeout_at(deadline, self.mx_slots.clone().acquire_owned()).await {
-            Ok(Ok(shared)) => Ok((own, Some(shared))),
-            _ => Err(Trouble::new("all connections to hosts found by MX were busy (mx_connections)")),
-        }
-    }
-
-    async fn ready(&self, hop: &Arc<Hop>, clock: &Clock<'_>, hops_left: usize) -> Result<Ready, Trouble> {
-        match hop.take_idle() {
-            Some(connection) => Ok(Ready { connection, reused: true }),
-            None => Ok(Ready { connection: self.fresh(hop, clock.connect(hops_left)).await?, reused: false }),
-        }
-    }
-
-    /// A new connection. Its failure marks the hop as down.
-    async fn fresh(&self, hop: &Hop, deadline: Instant) -> Result<Connection, Trouble> {
-        let _trial = hop.admit()?;
-        match self.open(hop, deadline).await {
-            Ok(mut connection) => {
-                let kept = if hop.endpoint.configured { None } else { self.mx_kept.clone().try_acquire_owned().ok() };
-                connection.keep = hop.endpoint.configured || kept.is_some();
-                connection.counted = Some(Box::new((hop.count(), kept)));
-                hop.connected();
-                Ok(connection)
-            }
-            Err(trouble) => {
-                hop.failed(&trouble, self.settings.down_time.0);
-                Err(trouble)
-            }
-        }
-    }
-
-    /// Address after address, each with its share of the time.
-    async fn open(&self, hop: &Hop, deadline: Instant) -> Result<Connection, Trouble> {
-        let Endpoint { host, port, .. } = &hop.endpoint;
-        let found = timeout_at(deadline, self.dns.addresses(host)).await;
-        let addresses = found.map_err(|_| Trouble::new(format!("no answer from the DNS about {host} in time")))?;
-        let addresses = addresses.map_err(|error| Trouble::new(error.to_string()))?;
-        let mut last = Trouble::new("no address");
-        for (n, address) in addresses.iter().enumerate() {
-            let left = u32::try_from(addresses.len() - n).unwrap_or(1);
-            let share = Instant::now() + deadline.saturating_duration_since(Instant::now()) / left;
-            match self.dial(hop, (*address, *port).into(), share).await {
-                Ok(connection) => return Ok(connection),
-                Err(trouble) => last = trouble,
-            }
-        }
-        Err(last)
-    }
-
-    /// One address; in plain text where TLS is opportunistic and its handshake fails.
-    async fn dial(&self, hop: &Hop, address: std::net::SocketAddr, deadline: Instant) -> Result<Connection, Trouble> {
-        let opportunistic = self.settings.tls == TlsUse::Opportunistic;
-        let use_tls = if opportunistic && hop.is_plain() { TlsUse::Off } else { self.settings.tls };
-        let opening = Opening { host: &hop.endpoint.host, hostname: &self.hostname, tls: &self.tls, use_tls };
-        match opening.open(address, deadline).await {
-            Ok(connection) => Ok(connection),
-            Err(NotOpen::Handshake(trouble)) if opportunistic => {
-                hop.remember_plain(&trouble);
-                let plain = Opening { use_tls: TlsUse::Off, ..opening };
-                plain.open(address, deadline).await.map_err(|(NotOpen::Handshake(trouble) | NotOpen::Other(trouble))| trouble)
-            }
-            Err(NotOpen::Handshake(trouble) | NotOpen::Other(trouble)) => Err(trouble),
-        }
-    }
-}
-
-fn transaction<'a>(hop: &'a str, job: &'a Job, which: &[usize], clock: &Clock<'_>) -> Transaction<'a> {
-    let recipients: Vec<_> = which.iter().filter_map(|n| job.recipients.get(*n)).collect();
-    let smtputf8 = job.smtputf8 || recipients.iter().any(|to| !to.address.is_ascii());
-    Transaction {
-        hop,
-        sender: &job.sender,
-        recipients,
-        body: job.body,
-        smtputf8,
-        data: &job.data,
-        size: screen::size(job),
-        envelope_time: clock.envelope_time(),
-        final_time: clock.final_time(),
-        limit: clock.limit(),
-    }
 }
 
 /// What is said of recipients that no hop has settled: the last trouble, and those before it.
 fn deferred(mut troubles: Vec<(&str, Trouble)>) -> Outcome {
     let Some((hop, last)) = troubles.pop() else {
-        return Outcome::Deferred { hop: None, reply: None, why: "the route has no next hop for it".to_owned() };
+        return nowhere("the route has no next hop for it".to_owned());
     };
+    // Where one of several only wants less, that one takes it soon.
+    let busy = last.is_busy() || troubles.iter().any(|(_, trouble)| trouble.is_busy());
     let mut why = last.why;
     for (hop, before) in troubles {
         why.push_str(&format!(" (before it {hop}: {})", before.why));
     }
-    Outcome::Deferred { hop: Some(hop.to_owned()), reply: last.reply, why }
+    Outcome::Deferred { hop: Some(hop.to_owned()), reply: last.reply, why, busy }
+}
+
+/// No hop was found that could have been tried.
+fn nowhere(why: String) -> Outcome {
+    Outcome::Deferred { hop: None, reply: None, why, busy: false }
 }
 
 fn measure(job: &Job, outcomes: &[Outcome], start: Instant) {

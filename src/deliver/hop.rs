@@ -8,15 +8,21 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
-use super::connection::{Connection, Trouble};
+use super::auth::LogIn;
+use super::connection::{Connection, Kind, Trouble};
 use super::pace::Pace;
 use super::profile::{Defaults, defaults};
-use crate::mail::Route;
+use super::slots::{Slot, Slots};
+use crate::mail::route::Credentials;
+use crate::mail::{Route, TlsUse};
 
 /// For how long a hop whose TLS handshake failed is spoken to in plain text, where TLS is opportunistic.
 const PLAIN_TIME: Duration = Duration::from_secs(600);
+
+/// For how long nobody logs in again at a hop that has refused our password: more attempts could lock the account.
+const LOG_IN_PAUSE: Duration = Duration::from_secs(60);
 
 /// For how long an idle connection to a host found by MX is kept.
 const STRANGER_TIME: Duration = Duration::from_secs(5);
@@ -53,6 +59,25 @@ pub struct HopStatus {
     pub connections: usize,
     /// Idle connections.
     pub idle: usize,
+    /// Connections allowed at this moment: fewer than the route's while the hop pushes back.
+    pub limit: usize,
+}
+
+/// What a route wants of its hops. Where it changes, connections and limits begin anew.
+#[derive(PartialEq)]
+struct Terms {
+    connections: usize,
+    rate: Option<f64>,
+    tls: TlsUse,
+    in_clear: bool,
+    auth: Option<Credentials>,
+}
+
+impl Terms {
+    fn new(route: &Route, tls: TlsUse) -> Self {
+        let in_clear = route.tls == Some(TlsUse::Off);
+        Self { connections: route.connections, rate: route.rate, tls: route.tls.unwrap_or(tls), in_clear, auth: route.auth.clone() }
+    }
 }
 
 #[derive(Debug)]
@@ -62,6 +87,8 @@ struct Health {
     /// Tried after all others until then.
     down_until: Option<Instant>,
     plain_until: Option<Instant>,
+    /// It refused our log-in: until then nobody tries again.
+    shut: Option<(Instant, Trouble)>,
     last: Option<String>,
 }
 
@@ -71,9 +98,13 @@ pub(super) struct Hop {
     /// `host:port`.
     pub name: String,
     route: Arc<str>,
-    limits: (usize, Option<f64>),
+    terms: Terms,
     profile: Defaults,
-    slots: Arc<Semaphore>,
+    slots: Arc<Slots>,
+    /// Questions about recipients at once: most connections are left for mail.
+    pub questions: Semaphore,
+    /// Recipients that it takes in one transaction, where it has shown that there is a limit.
+    at_once: AtomicUsize,
     /// While it is down, only one connection at a time is tried.
     trial: Arc<Semaphore>,
     pace: Mutex<Pace>,
@@ -89,7 +120,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Hop {
-    pub fn new(route: &Route, endpoint: Endpoint) -> Self {
+    /// `tls`: for routes that do not say.
+    pub fn new(route: &Route, endpoint: Endpoint, tls: TlsUse) -> Self {
         let mut profile = defaults(route.profile);
         if !endpoint.configured {
             // There are many strangers, and few of them get a second message soon.
@@ -100,39 +132,105 @@ impl Hop {
             name: endpoint.to_string(),
             endpoint,
             route: route.name.clone(),
-            limits: (route.connections, route.rate),
+            terms: Terms::new(route, tls),
             profile,
-            slots: Arc::new(Semaphore::new(route.connections.clamp(1, Semaphore::MAX_PERMITS))),
+            slots: Slots::new(route.connections),
+            questions: Semaphore::new((route.connections / 4).clamp(1, Semaphore::MAX_PERMITS)),
+            at_once: AtomicUsize::new(usize::MAX),
             trial: Arc::new(Semaphore::new(1)),
             pace: Mutex::new(Pace::new(route.rate, burst)),
             idle: Mutex::default(),
             sweeping: AtomicBool::new(false),
             open: Arc::default(),
-            health: Mutex::new(Health { up: true, since: Timestamp::now(), down_until: None, plain_until: None, last: None }),
+            health: Mutex::new(Health { up: true, since: Timestamp::now(), down_until: None, plain_until: None, shut: None, last: None }),
             used: Mutex::new(Instant::now()),
         }
     }
 
     /// Whether it was made for these limits; a changed route gets a new one.
-    pub fn fits(&self, route: &Route) -> bool {
-        self.limits == (route.connections, route.rate)
+    pub fn fits(&self, route: &Route, tls: TlsUse) -> bool {
+        self.terms == Terms::new(route, tls)
+    }
+
+    /// Encryption towards it.
+    pub fn tls(&self) -> TlsUse {
+        self.terms.tls
+    }
+
+    /// What to log in with. Never at strangers.
+    pub fn log_in(&self) -> Option<LogIn<'_>> {
+        let credentials = self.terms.auth.as_ref().filter(|_| self.endpoint.configured)?;
+        Some(LogIn { credentials, in_clear: self.terms.in_clear })
     }
 
     /// Waits for one of the connections allowed.
-    pub async fn slot(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Trouble> {
+    pub async fn slot(&self, deadline: Instant) -> Result<Slot, Trouble> {
         *lock(&self.used) = Instant::now();
-        match timeout_at(deadline, self.slots.clone().acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            _ => Err(Trouble::new(format!("all {} connections to it were busy", self.limits.0))),
+        let busy = || Trouble::busy(format!("all {} connections to it were busy", self.slots.now()));
+        self.slots.take(deadline).await.ok_or_else(busy)
+    }
+
+    /// Waits until the hop may be asked for a new connection: not while it wants a pause.
+    pub async fn pause(&self, deadline: Instant) -> Result<(), Trouble> {
+        loop {
+            let pause = lock(&self.pace).pause(Instant::now());
+            match pause {
+                None => return Ok(()),
+                Some(end) if end > deadline => return Err(self.wants_less()),
+                Some(end) => tokio::time::sleep_until(end).await,
+            }
         }
     }
 
-    /// Waits for the pace of the route.
+    /// Waits for the pace of the route, or the slower one of the hop.
     pub async fn pace(&self, deadline: Instant) -> Result<(), Trouble> {
-        let reserved = lock(&self.pace).reserve(Instant::now(), deadline);
-        let at = reserved.ok_or_else(|| Trouble::new("too many messages wait for it: its pace is limited by the route's rate"))?;
-        tokio::time::sleep_until(at).await;
-        Ok(())
+        let (reserved, pause) = {
+            let mut pace = lock(&self.pace);
+            (pace.reserve(Instant::now(), deadline), pace.pause(Instant::now()))
+        };
+        match reserved {
+            Some(at) if at <= Instant::now() => Ok(()),
+            Some(at) => {
+                tokio::time::sleep_until(at).await;
+                Ok(())
+            }
+            None if pause.is_some() => Err(self.wants_less()),
+            None => Err(Trouble::busy("too many messages wait for it: its pace is limited by the route's rate, or by itself")),
+        }
+    }
+
+    fn wants_less(&self) -> Trouble {
+        let last = lock(&self.health).last.clone().unwrap_or_default();
+        Trouble::busy(format!("it has asked for less, and has a pause; last: {last}"))
+    }
+
+    /// The hop asked for less, about what began at `since`: half the connections, a pause, half the rate.
+    pub fn pushed_back(&self, since: Instant, why: &str) {
+        if !self.slots.halve(since) {
+            return;
+        }
+        let pause = lock(&self.pace).push_back(Instant::now());
+        // What is idle counts at the other end too.
+        self.close_idle(true);
+        metrics::counter!("mailweir_next_hop_push_backs_total", "route" => self.route.to_string()).increment(1);
+        tracing::info!(hop = self.name, route = %self.route, why, connections = self.slots.now(), ?pause, "next hop asks for less");
+    }
+
+    /// It took a message, with a connection held since `since`.
+    pub fn went_well(&self, since: Instant) {
+        if self.slots.grow(since) {
+            lock(&self.pace).went_well(Instant::now());
+        }
+    }
+
+    /// Recipients for one transaction.
+    pub fn at_once(&self) -> usize {
+        self.at_once.load(Ordering::Relaxed)
+    }
+
+    /// It took so many, and said that more are too many.
+    pub fn learn_at_once(&self, took: usize) {
+        self.at_once.fetch_min(took.max(1), Ordering::Relaxed);
     }
 
     /// An idle connection that still stands.
@@ -145,8 +243,8 @@ impl Hop {
         }
     }
 
-    /// Takes a connection back after use; what there are enough of is closed.
-    pub fn put(self: &Arc<Self>, connection: Connection) {
+    /// Takes a connection back after use; what there are enough of is closed, and holds `slot` until it is.
+    pub fn put(self: &Arc<Self>, connection: Connection, slot: impl Send + 'static) {
         let full = {
             let mut idle = lock(&self.idle);
             if connection.keep && idle.len() < self.profile.idle_connections {
@@ -157,7 +255,7 @@ impl Hop {
             }
         };
         match full {
-            Some(connection) => drop(tokio::spawn(connection.quit())),
+            Some(connection) => part(connection, slot),
             None if !self.sweeping.swap(true, Ordering::AcqRel) => drop(tokio::spawn(sweep(Arc::downgrade(self), self.profile.idle_time))),
             None => {}
         }
@@ -175,7 +273,7 @@ impl Hop {
             !idle.is_empty()
         };
         for (connection, _) in old {
-            tokio::spawn(connection.quit());
+            part(connection, self.slots.try_take());
         }
         left
     }
@@ -189,6 +287,9 @@ impl Hop {
     pub fn admit(&self) -> Result<Option<OwnedSemaphorePermit>, Trouble> {
         let (up, since, last) = {
             let health = lock(&self.health);
+            if let Some((_, trouble)) = health.shut.as_ref().filter(|(until, _)| Instant::now() < *until) {
+                return Err(trouble.clone());
+            }
             (health.up, health.since, health.last.clone())
         };
         if up {
@@ -210,26 +311,35 @@ impl Hop {
             tracing::info!(hop = self.name, route = %self.route, "next hop is up again");
             (health.up, health.since, health.last) = (true, Timestamp::now(), None);
         }
-        health.down_until = None;
+        (health.down_until, health.shut) = (None, None);
         drop(health);
         self.gauge(1.0);
     }
 
-    /// A connection could not be opened. Where others stand, the hop is busy and not down.
-    pub fn failed(&self, trouble: &Trouble, down_time: Duration) {
-        let busy = self.open.load(Ordering::Acquire) > 0;
+    /// A connection that was begun at `since` could not be opened: the hop is down. Not where it only asks for less, and not where other
+    /// connections stand: then it has enough of them.
+    pub fn failed(&self, mut trouble: Trouble, since: Instant, down_time: Duration) -> Trouble {
+        if self.open.load(Ordering::Acquire) > 0 && trouble.kind == Kind::Failed {
+            trouble.kind = Kind::Busy;
+        }
         let mut health = lock(&self.health);
         health.last = Some(trouble.why.clone());
-        if busy {
-            return;
+        if trouble.is_busy() {
+            drop(health);
+            self.pushed_back(since, &trouble.why);
+            return trouble;
         }
         if health.up {
             tracing::warn!(hop = self.name, route = %self.route, why = trouble.why, "next hop is down");
             (health.up, health.since) = (false, Timestamp::now());
         }
         health.down_until = Some(Instant::now() + down_time);
+        if trouble.kind == Kind::LogIn {
+            health.shut = Some((Instant::now() + LOG_IN_PAUSE, trouble.clone()));
+        }
         drop(health);
         self.gauge(0.0);
+        trouble
     }
 
     /// Keeps what the hop said last, for status.
@@ -277,6 +387,7 @@ impl Hop {
             last: health.last.clone(),
             connections: self.open.load(Ordering::Acquire),
             idle,
+            limit: self.slots.now(),
         }
     }
 
@@ -286,6 +397,14 @@ impl Hop {
             metrics::gauge!("mailweir_next_hop_up", "hop" => self.name.clone()).set(up);
         }
     }
+}
+
+/// Says goodbye, and keeps the slot until the server has heard it.
+pub(super) fn part(connection: Connection, slot: impl Send + 'static) {
+    tokio::spawn(async move {
+        connection.quit().await;
+        drop(slot);
+    });
 }
 
 /// Messages in one second at this rate, at least one.

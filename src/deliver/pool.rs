@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::hop::{Endpoint, Hop, HopStatus};
-use crate::mail::Route;
+use crate::mail::{Route, TlsUse};
 
 /// Hops are looked through for forgettable ones when there are more than this.
 const SWEEP_ABOVE: usize = 512;
@@ -31,14 +31,15 @@ impl Default for Hops {
 }
 
 impl Pool {
-    /// The hop, made at first use and made anew when the route's limits have changed.
-    pub fn hop(&self, route: &Route, endpoint: Endpoint) -> Arc<Hop> {
+    /// The hop, made at first use and made anew when the route's limits, encryption or log-in have changed. Routes share no hop, so that
+    /// none uses a connection that was opened on other terms. `tls`: for routes that do not say.
+    pub fn hop(&self, route: &Route, endpoint: Endpoint, tls: TlsUse) -> Arc<Hop> {
         let key = (route.name.clone(), endpoint.host.clone(), endpoint.port);
         let mut hops = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(hop) = hops.by_key.get(&key).filter(|hop| hop.fits(route)) {
+        if let Some(hop) = hops.by_key.get(&key).filter(|hop| hop.fits(route, tls)) {
             return hop.clone();
         }
-        let hop = Arc::new(Hop::new(route, endpoint));
+        let hop = Arc::new(Hop::new(route, endpoint, tls));
         hops.by_key.insert(key, hop.clone());
         if hops.by_key.len() > hops.sweep_above {
             hops.by_key.retain(|_, hop| Arc::strong_count(hop) > 1 || !hop.is_forgettable(FORGET_AFTER));

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::To;
 use super::connection::{Connection, Sent, Trouble};
+use super::{To, wishes};
+use crate::mail::dsn::MessageRequest;
 use crate::mail::{Body, HopReply, Outcome, ReversePath};
 use crate::smtp::reply_reader::ServerReply;
 
@@ -27,6 +28,8 @@ pub(super) struct Transaction<'a> {
     pub recipients: Vec<&'a To>,
     pub body: Body,
     pub smtputf8: bool,
+    /// RET and ENVID.
+    pub dsn: &'a MessageRequest,
     pub data: &'a [Bytes],
     /// Bytes in `data`.
     pub size: u64,
@@ -41,8 +44,11 @@ pub(super) struct Transaction<'a> {
 /// How it went.
 #[derive(Debug)]
 pub(super) struct Report {
-    /// One per recipient; `None` where `trouble` left it open, and another hop may be tried.
+    /// One per recipient; `None` where `trouble` left it open, and another hop may be tried. Without trouble: the others were taken, and
+    /// this one was too many for one transaction.
     pub outcomes: Vec<Option<Outcome>>,
+    /// How many recipients it took, where it did not take all because they were too many.
+    pub took: Option<usize>,
     /// The connection failed before the final dot, or MAIL was answered 4xx.
     pub trouble: Option<Trouble>,
     /// It failed before the server answered anything but 421: an idle connection that had ended unnoticed.
@@ -53,7 +59,12 @@ pub(super) struct Report {
 
 impl Report {
     pub fn failed(recipients: usize, trouble: Trouble) -> Self {
-        Self { outcomes: vec![None; recipients], trouble: Some(trouble), stale: false, reusable: false }
+        Self { outcomes: vec![None; recipients], ..Self::over(Some(trouble)) }
+    }
+
+    /// Nothing more is to be done here.
+    pub fn over(trouble: Option<Trouble>) -> Self {
+        Self { outcomes: Vec::new(), took: None, trouble, stale: false, reusable: false }
     }
 }
 
@@ -78,7 +89,15 @@ enum Envelope {
 impl Transaction<'_> {
     /// Runs it. The connection stays in step with the server if `reusable` is true after it.
     pub async fn run(&self, connection: &mut Connection) -> Report {
-        let mut talk = Talk { tx: self, outcomes: vec![None; self.recipients.len()], mail: None, data: None, heard: false };
+        let mut talk = Talk {
+            tx: self,
+            outcomes: vec![None; self.recipients.len()],
+            too_many: Vec::new(),
+            mail: None,
+            data: None,
+            heard: false,
+            dsn: connection.capabilities.dsn,
+        };
         let deadline = self.capped(Instant::now() + self.envelope_time);
         let envelope = talk.envelope(connection, deadline).await;
         let in_step = envelope.is_ok();
@@ -110,7 +129,11 @@ impl Transaction<'_> {
             Command::Data => out.push_str("DATA\r\n"),
             Command::Rcpt(n) => {
                 if let Some(to) = self.recipients.get(n) {
-                    let _infallible = write!(out, "RCPT TO:<{}>\r\n", to.address);
+                    let _infallible = write!(out, "RCPT TO:<{}>", to.address);
+                    if capabilities.dsn {
+                        wishes::rcpt(&to.dsn, capabilities.smtputf8 && self.smtputf8, out);
+                    }
+                    out.push_str("\r\n");
                 }
             }
             Command::Mail => {
@@ -124,6 +147,9 @@ impl Transaction<'_> {
                 if capabilities.smtputf8 && self.smtputf8 {
                     out.push_str(" SMTPUTF8");
                 }
+                if capabilities.dsn {
+                    wishes::mail(self.dsn, out);
+                }
                 out.push_str("\r\n");
             }
         }
@@ -134,12 +160,16 @@ impl Transaction<'_> {
 struct Talk<'a> {
     tx: &'a Transaction<'a>,
     outcomes: Vec<Option<Outcome>>,
+    /// Recipients refused for now because the transaction has enough of them.
+    too_many: Vec<usize>,
     /// The answer to MAIL, where it was not 2xx.
     mail: Option<HopReply>,
     /// The answer to DATA.
     data: Option<HopReply>,
     /// The server answered something.
     heard: bool,
+    /// The server offers DSN.
+    dsn: bool,
 }
 
 impl Talk<'_> {
@@ -186,7 +216,11 @@ impl Talk<'_> {
             Command::Mail => self.mail = Some(reply.to_hop_reply()),
             Command::Rcpt(n) => {
                 if let Some(outcome) = self.outcomes.get_mut(n).filter(|_| !reply.is_success()) {
-                    *outcome = Some(settle(self.tx.hop, &reply));
+                    let reply = reply.to_hop_reply();
+                    if is_too_many(&reply) {
+                        self.too_many.push(n);
+                    }
+                    *outcome = Some(reply_outcome(self.tx.hop, reply));
                 }
             }
             Command::Data => self.data = Some(reply.to_hop_reply()),
@@ -226,7 +260,7 @@ impl Talk<'_> {
             return Envelope::Over;
         }
         self.outcomes.fill(None);
-        Envelope::Elsewhere(Trouble { why: format!("MAIL was answered {reply}"), reply: Some(reply) })
+        Envelope::Elsewhere(Trouble::replied("MAIL", reply))
     }
 
     /// The body, the final dot, and what the server says to it.
@@ -234,7 +268,10 @@ impl Talk<'_> {
         let time = self.tx.envelope_time + Duration::from_secs(self.tx.size / SLOWEST);
         match connection.write_message(self.tx.data, Instant::now() + time).await {
             Sent::Whole => {}
-            Sent::CutOff(trouble) => return self.report(Some(trouble), false),
+            Sent::CutOff(trouble) => {
+                self.reopen();
+                return self.report(Some(trouble), false);
+            }
             Sent::Doubtful(trouble) => return self.unknown(trouble.why),
         }
         match connection.reply(Instant::now() + self.tx.final_time, "the message").await {
@@ -243,8 +280,10 @@ impl Talk<'_> {
             Ok(reply) => {
                 connection.messages += 1;
                 connection.needs_reset = false;
+                let took = self.accepted();
                 self.settle_rest(&settle(self.tx.hop, &reply));
-                self.report(None, reply.code != 421)
+                let took = self.reopen().then_some(took);
+                Report { took, ..self.report(None, reply.code != 421) }
             }
         }
     }
@@ -256,12 +295,28 @@ impl Talk<'_> {
     }
 
     fn settle_rest(&mut self, outcome: &Outcome) {
-        self.outcomes.iter_mut().filter(|open| open.is_none()).for_each(|open| *open = Some(outcome.clone()));
+        for (open, to) in self.outcomes.iter_mut().zip(&self.tx.recipients).filter(|(open, _)| open.is_none()) {
+            let mut outcome = outcome.clone();
+            if let Outcome::Delivered { dsn, .. } = &mut outcome {
+                *dsn = self.dsn && !(self.tx.dsn.is_empty() && to.dsn.is_empty());
+            }
+            *open = Some(outcome);
+        }
+    }
+
+    /// Those that were too many are open again: the next transaction takes them. True if there are some.
+    fn reopen(&mut self) -> bool {
+        for n in &self.too_many {
+            if let Some(outcome) = self.outcomes.get_mut(*n) {
+                *outcome = None;
+            }
+        }
+        !self.too_many.is_empty()
     }
 
     fn report(self, trouble: Option<Trouble>, reusable: bool) -> Report {
         let stale = trouble.is_some() && !self.heard;
-        Report { outcomes: self.outcomes, trouble, stale, reusable }
+        Report { outcomes: self.outcomes, took: None, trouble, stale, reusable }
     }
 }
 
@@ -274,7 +329,19 @@ fn reply_outcome(hop: &str, reply: HopReply) -> Outcome {
     let hop = hop.to_owned();
     match reply.code {
         ..300 => Outcome::Delivered { hop, reply, dsn: false },
-        300..500 => Outcome::Deferred { hop: Some(hop), why: format!("the server said {reply}"), reply: Some(reply) },
+        300..500 => {
+            let busy = reply.is_push_back();
+            Outcome::Deferred { hop: Some(hop), why: format!("the server said {reply}"), reply: Some(reply), busy }
+        }
         500.. => Outcome::Refused { hop, reply },
+    }
+}
+
+/// Whether the answer to RCPT means that the transaction has enough recipients (RFC 5321 section 4.5.3.1.10): 452, and 552 from old servers.
+fn is_too_many(reply: &HopReply) -> bool {
+    match (reply.code, reply.enhanced.as_deref()) {
+        (450..=452, Some("4.5.3")) | (452, None) | (552, Some("5.5.3")) => true,
+        (552, None) => reply.text.to_ascii_lowercase().contains("recipients"),
+        _ => false,
     }
 }

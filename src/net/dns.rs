@@ -226,6 +226,7 @@ pub(crate) mod tests {
                 out.extend(name_bytes(host));
                 (15, out)
             }
+            "CNAME" => (5, name_bytes(text)),
             other => panic!("{other}"),
         }
     }
@@ -246,8 +247,10 @@ pub(crate) mod tests {
             return None;
         }
         let failing = name.ends_with("broken.example");
+        // An alias is answered as it is, without what it points to: the resolver has to go on from there.
         let known: Vec<&Row> = zone.iter().filter(|row| row.0 == name).collect();
-        let answers: Vec<(u16, Vec<u8>)> = known.iter().map(|row| data(row.1, row.2)).filter(|(k, _)| *k == kind).collect();
+        let alias = known.iter().any(|row| row.1 == "CNAME");
+        let answers: Vec<(u16, Vec<u8>)> = known.iter().map(|row| data(row.1, row.2)).filter(|(k, _)| *k == kind || alias).collect();
         let code = if failing {
             2
         } else if known.is_empty() {
@@ -303,6 +306,8 @@ pub(crate) mod tests {
             ("empty.example", "MX", "10 gone.empty.example"),
             ("nothing.example", "AAAA", "::2"),
             ("xn--mnchen-3ya.example", "MX", "5 mail.example"),
+            ("alias.example", "CNAME", "two.example"),
+            ("host.example", "CNAME", "alone.example"),
         ])
         .await;
         let resolver = Resolver::new(&[server]).unwrap();
@@ -316,6 +321,8 @@ pub(crate) mod tests {
         assert_eq!(mx("nothing.example").await, Ok(vec![(0, "nothing.example".into())]));
         assert_eq!(mx("absent.example").await, Err(DnsError::NoSuchDomain("absent.example".into())));
         assert_eq!(mx("münchen.example").await, Ok(vec![(5, "mail.example".into())]));
+        assert_eq!(mx("alias.example").await.map(|found| found.len()), Ok(2));
+        assert_eq!(resolver.addresses("host.example").await, Ok(vec!["127.0.0.3".parse().unwrap()]));
         assert_eq!(mx("[192.0.2.7]").await, Ok(vec![(0, "192.0.2.7".into())]));
         assert_eq!(mx("[IPv6:2001:db8::1]").await, Ok(vec![(0, "2001:db8::1".into())]));
         assert!(mx("mail.broken.example").await.unwrap_err().is_temporary());

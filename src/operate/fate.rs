@@ -305,7 +305,7 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn deferred(to: &str, cut_through: bool) -> Event {
-        let outcome = Outcome::Deferred { hop: Some("gwia:25".into()), reply: None, why: "connection refused".into() };
+        let outcome = Outcome::Deferred { hop: Some("gwia:25".into()), reply: None, why: "connection refused".into(), busy: false };
         Event::Attempted { recipient: address(to), route: "groupwise".into(), outcome, cut_through }
     }
 

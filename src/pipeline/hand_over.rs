@@ -141,5 +141,6 @@ impl Letter {
 }
 
 fn no_route(name: &str) -> Outcome {
-    Outcome::Deferred { hop: None, reply: None, why: format!("there is no route {name:?} any more, and no other takes the domain") }
+    let why = format!("there is no route {name:?} any more, and no other takes the domain");
+    Outcome::Deferred { hop: None, reply: None, why, busy: false }
 }

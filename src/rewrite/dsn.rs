@@ -235,7 +235,12 @@ mod tests {
             Failure { recipient: "a@b.example".parse().unwrap(), outcome: refused("no such user here"), expired: false },
             Failure {
                 recipient: "ü@b.example".parse().unwrap(),
-                outcome: Some(Outcome::Deferred { hop: Some("[::1]:25".into()), reply: None, why: "connection refused".into() }),
+                outcome: Some(Outcome::Deferred {
+                    hop: Some("[::1]:25".into()),
+                    reply: None,
+                    why: "connection refused".into(),
+                    busy: false,
+                }),
                 expired: true,
             },
             Failure { recipient: "c@b.example".parse().unwrap(), outcome: None, expired: false },

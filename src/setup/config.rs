@@ -25,6 +25,10 @@ const MORE_EXAMPLES: &str = r#"
 recipients = "groupwise-users.txt"
 connections = 10
 rate = 3.0
+tls = "required"
+username = "mailweir"
+password_file = "smart-host-password"
+callout = true
 [[listener]]
 clients = ["10.0.0.20", "10.0.1.0/24"]
 line_endings = "refuse"
@@ -136,7 +140,7 @@ impl Config {
         for listener in &mut config.listeners {
             listener.tls_certificate.iter_mut().chain(&mut listener.tls_key).for_each(join);
         }
-        config.routes.iter_mut().filter_map(|route| route.recipients.as_mut()).for_each(join);
+        config.routes.iter_mut().flat_map(|route| route.recipients.iter_mut().chain(&mut route.password_file)).for_each(join);
         config.admin.token_file.iter_mut().chain([&mut config.admin.socket]).for_each(join);
         config.rules.directories.iter_mut().chain(&mut config.delivery.ca_file).for_each(join);
         for engine in &mut config.antivirus.engines {

@@ -160,6 +160,29 @@ mod tests {
     }
 
     #[test]
+    fn a_password_file_is_read_and_never_shown() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let (file, password) = (dir.path().join("m.toml"), dir.path().join("password"));
+        std::fs::write(&password, "s3cret\n").unwrap();
+        let smart = "next_hops = [\"smtp.example:587\"]\ntls = \"required\"\nusername = \"ann\"\npassword_file = \"password\"";
+        let text = EXAMPLE.replace("next_hops = [\"mx\"]", smart).replace("unknown_user = \"exchange\"", "");
+        std::fs::write(&file, text).unwrap();
+        for (mode, warnings) in [(0o640, 0), (0o644, 1)] {
+            std::fs::set_permissions(&password, std::fs::Permissions::from_mode(mode)).unwrap();
+            let loaded = load(&file).unwrap();
+            assert_eq!(loaded.warnings.len(), warnings, "{:?}", loaded.warnings);
+            assert!(loaded.warnings.iter().all(|warning| warning.what.contains("everybody on this machine may read")));
+            let auth = loaded.routes.get("internet").and_then(|route| route.auth.clone()).unwrap();
+            assert_eq!((auth.user.as_str(), auth.password.as_str()), ("ann", "s3cret"));
+            let shown = format!("{loaded:?} {:?} {}", effective::effective(&loaded), effective::canonical(&loaded.config));
+            assert!(shown.contains("password_file") && !shown.contains("s3cret"));
+            let resolved = loaded.config.resolved(dir.path());
+            assert!(resolved.routes.iter().any(|route| route.password_file.as_ref() == Some(&password)));
+        }
+    }
+
+    #[test]
     fn not_utf8() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("m.toml");

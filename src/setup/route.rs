@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::problem::Problem;
 use crate::deliver::profile;
+use crate::mail::route::Credentials;
 use crate::mail::units::Period;
-use crate::mail::{Address, Delivery, Profile, Route};
+use crate::mail::{Address, Delivery, NextHop, Profile, Route, TlsUse};
 
 /// Which way a route leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -48,6 +49,21 @@ pub struct RouteSettings {
     pub retry: Vec<Period>,
     /// Age at which an undelivered recipient is given up and the sender told. Default: 5d.
     pub expire: Period,
+    /// Age at which the sender is told that it takes longer, where the sender wants to hear of that. `"0s"` is never. Default: 4h.
+    pub warn_after: Period,
+    /// Encryption towards its next hops: `opportunistic`, `required` (with a certificate valid for the name in `next_hops`) or `off`.
+    /// Default: `tls` of `[delivery]`.
+    pub tls: Option<TlsUse>,
+    /// User name to log in with at its next hops (AUTH PLAIN or LOGIN), such as a smart host. Needs `password_file`, and named next hops.
+    /// It and the password are sent encrypted only; without encryption only to this machine, and with `tls = "off"`. Default: none.
+    pub username: Option<String>,
+    /// A file with the password and nothing else, readable for the gateway's user only; a line end behind it does not count. Relative to
+    /// the configuration file. Default: none.
+    pub password_file: Option<PathBuf>,
+    /// Whether a next hop is asked for each recipient before it is accepted (RCPT). Answers are remembered (`callout_positive`,
+    /// `callout_negative` of `[delivery]`). Default: `true` for inbound routes without `recipients` whose next hops are all named,
+    /// else `false`.
+    pub callout: Option<bool>,
     /// Connections to one next hop at once. Default: by profile (generic 20, groupwise 8, exchange 15).
     pub connections: Option<usize>,
     /// Messages per second to one next hop. Default: by profile (groupwise 2.5; others as fast as they take them).
@@ -67,6 +83,11 @@ impl Default for RouteSettings {
             delivery: None,
             retry: [60, 300, 900, 3600].map(|seconds| Period(Duration::from_secs(seconds))).to_vec(),
             expire: Period(Duration::from_secs(5 * 86_400)),
+            warn_after: Period(Duration::from_secs(4 * 3600)),
+            tls: None,
+            username: None,
+            password_file: None,
+            callout: None,
             connections: None,
             rate: None,
         }
@@ -78,13 +99,21 @@ impl RouteSettings {
     pub fn fill(&mut self) {
         let outbound = self.direction == RouteDirection::Outbound;
         self.delivery.get_or_insert(if outbound { Delivery::Spool } else { Delivery::CutThrough });
+        let asks = !outbound && self.recipients.is_none() && self.has_named_hops();
+        self.callout.get_or_insert(asks);
         let defaults = profile::defaults(self.profile);
         self.connections.get_or_insert(defaults.connections);
         self.rate = self.rate.or(defaults.rate);
     }
 
-    /// The route, with the addresses of its list file. Next hops that cannot be read are left out: the check has named them.
-    pub fn build(&self, recipients: Option<HashSet<String>>) -> Route {
+    /// Whether all next hops are named, none found by MX.
+    pub fn has_named_hops(&self) -> bool {
+        !self.next_hops.is_empty() && self.next_hops.iter().all(|hop| !matches!(hop.parse(), Ok(NextHop::Mx) | Err(_)))
+    }
+
+    /// The route, with the addresses of its list file and the password of its password file. Next hops that cannot be read are left out:
+    /// the check has named them.
+    pub fn build(&self, recipients: Option<HashSet<String>>, password: Option<String>) -> Route {
         let mut filled = self.clone();
         filled.fill();
         Route {
@@ -100,12 +129,30 @@ impl RouteSettings {
             expire: self.expire.0,
             connections: filled.connections.unwrap_or(1),
             rate: filled.rate,
-            warn_after: None,
-            tls: None,
-            auth: None,
-            callout: false,
+            warn_after: Some(self.warn_after.0).filter(|age| !age.is_zero()),
+            tls: self.tls,
+            auth: self.username.clone().zip(password).map(|(user, password)| Credentials { user, password }),
+            callout: filled.callout.unwrap_or(false),
         }
     }
+}
+
+/// Reads a password: the file's text without its line end. `Err` says what is wrong with it.
+pub fn read_password(path: &Path) -> Result<String, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read the password file {}: {error}", path.display()))?;
+    let password = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+    if password.is_empty() {
+        return Err(format!("the password file {} is empty", path.display()));
+    }
+    if password.contains(['\n', '\r', '\0']) {
+        return Err(format!("the password file {} has more than one line: it holds the password and nothing else", path.display()));
+    }
+    Ok(password.to_owned())
+}
+
+/// Whether everybody on this machine may read the file.
+pub fn is_open_to_all(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|file| std::os::unix::fs::PermissionsExt::mode(&file.permissions()) & 0o004 != 0)
 }
 
 /// Reads a list of recipients: the addresses in lower case, and every line that is none.
@@ -158,11 +205,54 @@ mod tests {
 
     #[test]
     fn defaults_depend_on_direction_and_profile() {
-        let build = |direction, profile| RouteSettings { direction, profile, ..RouteSettings::default() }.build(None);
+        let build = |direction, profile| RouteSettings { direction, profile, ..RouteSettings::default() }.build(None, None);
         let inbound = build(RouteDirection::Inbound, Profile::Groupwise);
         assert_eq!((inbound.delivery, inbound.outbound, inbound.connections, inbound.rate), (Delivery::CutThrough, false, 8, Some(2.5)));
         let outbound = build(RouteDirection::Outbound, Profile::Generic);
         assert_eq!((outbound.delivery, outbound.outbound, outbound.connections, outbound.rate), (Delivery::Spool, true, 20, None));
         assert_eq!(outbound.retry.len(), 4);
+        assert_eq!((outbound.warn_after, outbound.tls), (Some(Duration::from_secs(4 * 3600)), None));
+        let never = RouteSettings { warn_after: "0s".parse().unwrap(), ..RouteSettings::default() };
+        assert_eq!(never.build(None, None).warn_after, None);
+    }
+
+    #[test]
+    fn who_is_asked_about_recipients() {
+        let hops =
+            |hops: &[&str]| RouteSettings { next_hops: hops.iter().map(|hop| hop.to_string()).collect(), ..RouteSettings::default() };
+        let named = hops(&["gwia.example", "192.0.2.1:2525"]);
+        for (settings, want) in [
+            (named.clone(), true),
+            (hops(&["gwia.example", "mx"]), false),
+            (hops(&[]), false),
+            (RouteSettings { recipients: Some("users.txt".into()), ..named.clone() }, false),
+            (RouteSettings { recipients: Some("users.txt".into()), callout: Some(true), ..named.clone() }, true),
+            (RouteSettings { direction: RouteDirection::Outbound, ..named.clone() }, false),
+            (RouteSettings { callout: Some(false), ..named }, false),
+        ] {
+            assert_eq!(settings.build(None, None).callout, want, "{settings:?}");
+        }
+    }
+
+    #[test]
+    fn passwords() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("password");
+        for (text, want) in [
+            ("s3cret\n", Some("s3cret")),
+            ("s3cret\r\n", Some("s3cret")),
+            (" with blanks ", Some(" with blanks ")),
+            ("\n", None),
+            ("", None),
+            ("user\npassword\n", None),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(read_password(&path).ok().as_deref(), want, "{text:?}");
+            let settings = RouteSettings { username: Some("ann".into()), ..RouteSettings::default() };
+            let route = settings.build(None, read_password(&path).ok());
+            assert_eq!(route.auth.as_ref().map(|auth| auth.password.as_str()), want);
+            assert!(!format!("{route:?}").contains("s3cret"), "never shown");
+        }
+        assert!(read_password(&dir.path().join("none")).unwrap_err().contains("cannot read"));
     }
 }

@@ -105,7 +105,7 @@ async fn nothing_listens() {
     let (_socket, down) = nobody();
     let outcomes = courier(&Settings::default()).deliver(job(&route(&[down]), &["x@b.example"])).await;
     assert!(
-        matches!(&outcomes[..], [Outcome::Deferred { hop: Some(hop), reply: None, why }] if *hop == down.to_string() && why.contains("refused"))
+        matches!(&outcomes[..], [Outcome::Deferred { hop: Some(hop), reply: None, why, .. }] if *hop == down.to_string() && why.contains("refused"))
     );
     let (_socket, other) = nobody();
     let outcomes = courier(&Settings::default()).deliver(job(&route(&[down, other]), &["x@b.example"])).await;

@@ -1,11 +1,16 @@
 //! The courier against scripted servers on loopback, and against Postfix's smtp-sink.
 
+mod asked;
 mod hops;
+mod log_in;
 mod outcomes;
 mod pooling;
 mod server;
 mod sink;
+mod strangers;
 mod tls;
+mod under_load;
+mod wishes;
 
 use std::sync::Arc;
 use std::time::Duration;

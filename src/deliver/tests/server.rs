@@ -17,6 +17,8 @@ pub enum Do {
     Say(&'static str),
     /// Answers, and closes the connection in good order.
     SayAndClose(&'static str),
+    /// Waits, and then answers.
+    Wait(std::time::Duration, &'static str),
     /// Closes the connection.
     Close,
     /// Answers, waits until the client has written some of the message, and closes.
@@ -27,7 +29,8 @@ pub enum Do {
     Usual,
 }
 
-/// Decides by connection (from 0) and line; the line is `connect` before the greeting and `.` after the message.
+/// Decides by connection (from 0) and line; the line is `connect` before the greeting, `.` after the message, and `gone`
+/// when the connection has ended.
 pub type Script = Arc<dyn Fn(usize, &str) -> Do + Send + Sync>;
 
 pub fn script(f: impl Fn(usize, &str) -> Do + Send + Sync + 'static) -> Script {
@@ -83,6 +86,7 @@ impl Server {
                 let shared = serving.clone();
                 connections.spawn(async move {
                     Client { stream: Box::new(stream), buffer: Vec::new(), number, shared: shared.clone(), encrypted: false }.serve().await;
+                    (shared.script)(number, "gone");
                     shared.done.notify_one();
                 });
             }
@@ -138,6 +142,7 @@ impl Client {
             let line = String::from_utf8(line).unwrap().trim_end_matches("\r\n").to_owned();
             self.shared.lines.lock().unwrap().push(line.clone());
             let usual = match line.split([' ', ':']).next().unwrap() {
+                "AUTH" => "235 2.7.0 in".to_owned(),
                 "EHLO" => self.offers(),
                 "DATA" => "354 go".to_owned(),
                 "STARTTLS" => "220 go".to_owned(),
@@ -208,8 +213,11 @@ impl Client {
 
     /// False if the connection is over.
     async fn act(&mut self, action: Do, usual: &str) -> bool {
+        if let Do::Wait(time, _) = action {
+            tokio::time::sleep(time).await;
+        }
         let (text, go_on) = match action {
-            Do::Say(text) => (text, true),
+            Do::Say(text) | Do::Wait(_, text) => (text, true),
             Do::SayAndClose(text) => (text, false),
             Do::Usual => (usual, true),
             Do::Close | Do::CutOff => return false,

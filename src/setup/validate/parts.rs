@@ -131,6 +131,7 @@ fn delivery(checker: &mut Checker<'_>) {
     let settings = &checker.config.delivery;
     let counts = [
         ("mx_connections", settings.mx_connections),
+        ("mx_domain_connections", settings.mx_domain_connections),
         ("messages_per_connection", settings.messages_per_connection),
         ("recipients_per_transaction", settings.recipients_per_transaction),
         ("mx_port", settings.mx_port.into()),
@@ -146,6 +147,7 @@ fn delivery(checker: &mut Checker<'_>) {
         ("connect_time", settings.connect_time),
         ("envelope_time", settings.envelope_time),
         ("final_time", settings.final_time),
+        ("callout_time", settings.callout_time),
         ("spool_connect_time", settings.spool_connect_time),
         ("spool_envelope_time", settings.spool_envelope_time),
         ("spool_final_time", settings.spool_final_time),

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::Checker;
-use crate::mail::{Address, NextHop, Route};
+use crate::mail::{Address, NextHop, Route, TlsUse};
 use crate::setup::problem::Problem;
-use crate::setup::route::{RouteDirection, RouteSettings, read_recipients};
+use crate::setup::route::{RouteDirection, RouteSettings, is_open_to_all, read_password, read_recipients};
 use crate::setup::suggest::nearest;
 
 pub fn check(checker: &mut Checker<'_>) {
@@ -41,6 +41,71 @@ pub fn check(checker: &mut Checker<'_>) {
             );
         }
         limits(checker, i, route);
+        log_in(checker, i, route);
+        callout(checker, i, route);
+    }
+}
+
+/// User name, password and encryption: a password is sent to named hosts only, and in the clear only to this machine.
+fn log_in(checker: &mut Checker<'_>, i: usize, route: &RouteSettings) {
+    let at = |setting: &str| format!("route[{i}].{setting}");
+    let hint = "password_file = \"smart-host-password\"";
+    let user = match (&route.username, &route.password_file) {
+        (None, None) => return,
+        (None, Some(_)) => {
+            checker.error(&at("password_file"), "a password_file, but no username to log in with", "username = \"mailweir\"");
+            return;
+        }
+        (Some(user), None) => {
+            checker.error(&at("username"), "a username, but no password_file", hint);
+            user
+        }
+        (Some(user), Some(_)) => user,
+    };
+    if user.is_empty() || user.contains(char::is_control) {
+        checker.error(&at("username"), format!("{user:?} is no user name"), "username = \"mailweir\"");
+    }
+    if route.next_hops.iter().any(|hop| hop == "mx") {
+        let what = format!("{} would show its password to whatever host a domain's MX names", title(i, route));
+        checker.error(&at("username"), what, "next_hops = [\"smtp.provider.example:587\"]");
+    }
+    match route.tls.unwrap_or(checker.config.delivery.tls) {
+        TlsUse::Required => {}
+        TlsUse::Opportunistic => {
+            let what = "the password is sent to whoever answers: with tls = \"opportunistic\" no certificate is checked";
+            checker.warn(&at("username"), what, "tls = \"required\"");
+        }
+        TlsUse::Off if route.tls.is_some() && route.next_hops.iter().all(|hop| is_this_machine(hop)) => {}
+        TlsUse::Off => {
+            let what = "the password would cross the network unencrypted: tls = \"off\" with a username is for next hops on this machine";
+            checker.error(&at(if route.tls.is_some() { "tls" } else { "username" }), what, "tls = \"required\"");
+        }
+    }
+}
+
+fn is_this_machine(hop: &str) -> bool {
+    match hop.parse() {
+        Ok(NextHop::Host { host, .. }) => {
+            host.eq_ignore_ascii_case("localhost") || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        }
+        // What it is instead has been said.
+        Ok(NextHop::Mx) | Err(_) => true,
+    }
+}
+
+fn callout(checker: &mut Checker<'_>, i: usize, route: &RouteSettings) {
+    if route.callout != Some(true) {
+        return;
+    }
+    let path = format!("route[{i}].callout");
+    if route.direction == RouteDirection::Outbound {
+        checker.error(&path, "callout on an outbound route: servers of others are not asked about their users", "callout = false");
+    } else if !route.has_named_hops() && !route.next_hops.is_empty() {
+        checker.error(
+            &path,
+            "callout needs next hops that are named, not \"mx\"",
+            "callout = false, or next_hops = [\"gwia.example.internal\"]",
+        );
     }
 }
 
@@ -161,6 +226,11 @@ fn limits(checker: &mut Checker<'_>, i: usize, route: &RouteSettings) {
         let what = format!("mail is given up after {}, before the first new attempt", route.expire);
         checker.error(&at("expire"), what, "expire = \"5d\"");
     }
+    let written = checker.places.contains_key(&at("warn_after"));
+    if written && !route.warn_after.0.is_zero() && route.warn_after >= route.expire {
+        let what = format!("nobody is warned: mail is given up after {}, before {}", route.expire, route.warn_after);
+        checker.warn(&at("warn_after"), what, "warn_after = \"4h\", or \"0s\" for never");
+    }
     if route.connections == Some(0) {
         checker.error(&at("connections"), "connections = 0 delivers nothing", "connections = 10, or leave it out");
     }
@@ -197,9 +267,28 @@ pub fn build(checker: &mut Checker<'_>) -> Vec<Route> {
             }
         });
         shared(checker, i, route, recipients.as_ref(), &mut owners);
-        built.push(route.build(recipients));
+        built.push(route.build(recipients, password(checker, i, route)));
     }
     built
+}
+
+/// The password of a route that logs in; notes what is wrong with its file.
+fn password(checker: &mut Checker<'_>, i: usize, route: &RouteSettings) -> Option<String> {
+    let file = route.password_file.as_ref().filter(|_| route.username.is_some())?;
+    let (file, setting) = (checker.resolve(file), format!("route[{i}].password_file"));
+    match read_password(&file) {
+        Ok(password) => {
+            if is_open_to_all(&file) {
+                let what = format!("everybody on this machine may read {}", file.display());
+                checker.warn(&setting, what, "do: chmod 640 it, with the gateway's group");
+            }
+            Some(password)
+        }
+        Err(what) => {
+            checker.error(&setting, what, "do: write the password into it, one line, for the gateway's user to read");
+            None
+        }
+    }
 }
 
 /// Warns of addresses that two lists have; the first route has them.

@@ -402,3 +402,23 @@ fn count_recipient(reason: &'static str) {
 fn count_data(reason: &'static str) {
     metrics::counter!("mailweir_data_refused_total", "reason" => reason).increment(1);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::Pipeline;
+
+    fn size<F: Future>(_: impl FnOnce(Box<Connection<Pipeline>>) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Ten thousand sessions wait most of their time. What an idle one keeps is its task and its connection; all that only
+    /// a busy one needs (judging a message, TLS, a farewell) is boxed when it begins.
+    #[test]
+    fn an_idle_session_is_small() {
+        let (task, connection) = (size(|connection| connection.run()), size_of::<Connection<Pipeline>>());
+        println!("task {task}, connection {connection} bytes");
+        assert!(task <= 1024, "the task of a session takes {task} bytes");
+        assert!(connection <= 1024, "a connection takes {connection} bytes");
+    }
+}

@@ -121,10 +121,11 @@ impl Session {
                     input.advance(taken);
                     return self.end_data();
                 }
-                State::Chunk(..) | State::Swallowing(_) => match self.chunk(input) {
-                    Some(step) => return step,
-                    None => {}
-                },
+                State::Chunk(..) | State::Swallowing(_) => {
+                    if let Some(step) = self.chunk(input) {
+                        return step;
+                    }
+                }
                 State::Fresh if self.commands == 0 && input.starts_with(TLS_HELLO) => {
                     self.end(&replies::tls_too_early(), End::TlsHello);
                 }
@@ -388,11 +389,11 @@ impl Session {
                 Step::Message(Box::new(received))
             }
             Err(refused) => {
-                if let Refused::Data { hello, reply, .. } = &refused {
+                if let Refused::Data { hello, reply, .. } = &*refused {
                     self.state = State::Idle(hello.clone());
                     self.say(reply);
                 }
-                Step::Refused(refused)
+                Step::Refused(*refused)
             }
         }
     }

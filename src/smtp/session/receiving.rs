@@ -76,11 +76,11 @@ impl Receiving {
     }
 
     /// The whole message, or why it is refused.
-    pub(super) fn conclude(self) -> Result<Received, Refused> {
+    pub(super) fn conclude(self) -> Result<Received, Box<Refused>> {
         let Self { id, hello, envelope, decoder, raw, .. } = self;
         match decoder.fault() {
             None => Ok(Received { id, hello, envelope, raw: raw.freeze(), normalised: decoder.normalised() }),
-            Some(fault) => Err(Refused::Data { id, hello, envelope, fault, reply: replies::data(fault, id) }),
+            Some(fault) => Err(Box::new(Refused::Data { id, hello, envelope, fault, reply: replies::data(fault, id) })),
         }
     }
 

@@ -7,27 +7,23 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use jiff::Timestamp;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::mail::record::TurnedAway;
-use crate::mail::{Address, MessageId, Origin};
+use crate::mail::{Address, HopReply, MessageId, Origin, Recipient};
 use crate::pipeline::{Accept, Incoming};
 use crate::smtp::path::ForwardPath;
 use crate::smtp::session::{End, Hello, Received, Refused, Session, Step};
 use crate::smtp::{Reply, replies};
 
-use super::Shared;
 use super::limits::Held;
 use super::listener::{Port, session_refused};
 use super::relay;
 use super::tls::Wire;
+use super::{Shared, input};
 
-/// Room for one read of commands.
-const COMMAND_READ: usize = 4 * 1024;
-/// Room for one read inside a message.
-const DATA_READ: usize = 64 * 1024;
 /// How long we listen after our last word, so that it is not lost when the client was still sending.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// And how many bytes.
@@ -71,11 +67,12 @@ impl From<io::Error> for Halt {
 }
 
 impl<A: Accept> Connection<A> {
-    pub(super) fn new(socket: TcpStream, peer: SocketAddr, port: Arc<Port>, shared: Arc<Shared<A>>) -> Self {
+    /// Boxed, so that the task of an idle session is small: a future is as large as all that it carries, several times over.
+    pub(super) fn new(socket: TcpStream, peer: SocketAddr, port: Arc<Port>, shared: Arc<Shared<A>>) -> Box<Self> {
         // One write for each batch of replies already; waiting for more would only delay it.
         let _best_effort = socket.set_nodelay(true);
         let now = Instant::now();
-        Self {
+        Box::new(Self {
             session: Session::new(port.terms.clone()),
             shared,
             port,
@@ -87,28 +84,57 @@ impl<A: Accept> Connection<A> {
             began: now,
             waiting_since: now,
             data: DataClock { since: now, at: Timestamp::UNIX_EPOCH },
-        }
+        })
     }
 
     /// Runs the session to its end.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(mut self: Box<Self>) {
         if let Err(halt) = self.talk().await {
             self.halt(halt).await;
+        }
+        if self.session.was_out_of_step() {
+            metrics::counter!("mailweir_unsynchronised_sessions_total").increment(1);
+            let reason = "out_of_step";
+            tracing::info!(listener = %self.port.name, peer = %self.peer, reason, "client did not wait for a reply where it has to");
         }
     }
 
     async fn talk(&mut self) -> Result<(), Halt> {
+        self.greet().await?;
         loop {
             self.account().await;
             match self.session.step(&mut self.input) {
                 Step::Read => self.read().await?,
-                Step::Recipient(path) => self.recipient(&path),
+                Step::Recipient(path) => self.recipient(&path).await,
                 Step::Data => self.begin_data().await,
                 Step::Message(received) => self.settle(*received).await?,
                 Step::Refused(refused) => self.refused(&refused),
-                Step::StartTls => self.start_tls().await?,
-                Step::Close(end) => return self.close(end).await,
+                Step::StartTls => Box::pin(self.start_tls()).await?,
+                Step::Close(end) => return Box::pin(self.close(end)).await,
             }
+        }
+    }
+
+    /// Waits, where the listener wants that, whether the client speaks before it was spoken to.
+    async fn greet(&mut self) -> Result<(), Halt> {
+        let pause = self.port.greet_pause;
+        let Wire::Plain(socket) = &self.wire else { return Ok(()) };
+        if pause.is_zero() {
+            return Ok(());
+        }
+        let mut byte = [0];
+        let spoke = tokio::select! {
+            biased;
+            () = self.shared.shutdown.cancelled() => return Err(Halt::ShuttingDown),
+            spoke = timeout(pause, socket.peek(&mut byte)) => spoke,
+        };
+        match spoke {
+            Err(_kept_silent) => Ok(()),
+            Ok(Ok(1..)) => {
+                self.session.too_early();
+                Ok(())
+            }
+            Ok(_) => Err(Halt::Gone),
         }
     }
 
@@ -128,17 +154,18 @@ impl<A: Accept> Connection<A> {
 
     async fn read(&mut self) -> Result<(), Halt> {
         self.flush().await?;
-        let in_data = self.session.is_in_data();
-        let room = if in_data { DATA_READ } else { COMMAND_READ };
-        if !in_data && self.input.is_empty() && self.input.capacity() > COMMAND_READ {
-            self.input = BytesMut::new(); // an idle session keeps no large buffer
-        }
-        self.input.reserve(room);
-        let deadline = self.deadline(in_data);
+        let deadline = self.deadline();
+        let bulk = self.session.is_in_data() || self.session.is_swallowing();
+        let read = async {
+            match bulk {
+                true => input::data(&mut self.wire, &mut self.input).await,
+                false => input::commands(&mut self.wire, &mut self.input).await,
+            }
+        };
         let read = tokio::select! {
             biased;
             () = self.shared.shutdown.cancelled(), if self.session.is_idle() => return Err(Halt::ShuttingDown),
-            read = timeout_at(deadline, self.wire.read_buf(&mut self.input)) => read,
+            read = timeout_at(deadline, read) => read,
         };
         match read.map_err(|_elapsed| Halt::TimedOut)?? {
             0 => Err(Halt::Gone),
@@ -147,12 +174,17 @@ impl<A: Accept> Connection<A> {
     }
 
     /// When we stop waiting for the client.
-    fn deadline(&self, in_data: bool) -> Instant {
+    fn deadline(&self) -> Instant {
         let limits = &self.shared.limits;
-        match in_data {
-            true => (Instant::now() + limits.data_idle.0).min(self.data.since + limits.data_time.0),
-            false => (self.waiting_since + limits.command_time.0).min(self.began + limits.session_time.0),
+        let silence = Instant::now() + limits.data_idle.0;
+        if self.session.is_in_data() {
+            return silence.min(self.data.since + limits.data_time.0);
         }
+        let whole = match self.session.is_swallowing() {
+            true => silence.min(self.waiting_since + limits.data_time.0),
+            false => self.waiting_since + limits.command_time.0,
+        };
+        whole.min(self.began + limits.session_time.0)
     }
 
     /// Sends all replies there are, in one write.
@@ -171,28 +203,54 @@ impl<A: Accept> Connection<A> {
         Ok(())
     }
 
-    fn recipient(&mut self, path: &ForwardPath) {
-        let decision = relay::decide(&self.shared.accept.routes(), self.port.inbound, &self.shared.hostname, path);
-        let decision = decision.map_err(|refusal| {
-            let (reason, sender) = (refusal.reason(), self.session.sender().map(tracing::field::display));
-            count_recipient(reason);
-            let recipient = path.address().map_or("postmaster", |address| address.as_str());
-            let id = MessageId::new();
-            tracing::info!(%id, listener = %self.port.name, peer = %self.peer, sender, recipient, reason, "recipient refused");
-            let Reply { code, enhanced, text } = refusal.reply();
-            let reply = Reply { code, enhanced, text: format!("{text} ({id})") };
-            self.turned_away(id, path.address().cloned().into_iter().collect(), &reply);
-            reply
-        });
-        self.session.recipient(decision);
+    /// Whether a recipient is taken: by our own rules, and where its route wants that by the next hop's.
+    async fn recipient(&mut self, path: &ForwardPath) {
+        let (decision, callout) = {
+            let routes = self.shared.accept.routes();
+            let decision = relay::decide(&routes, self.port.inbound, &self.shared.hostname, path);
+            let route = decision.as_ref().ok().and_then(|recipient| routes.get(&recipient.route));
+            (decision, route.is_some_and(|route| route.callout))
+        };
+        let answer = match decision {
+            Err(refusal) => Err(self.recipient_refused(path.address(), refusal.reason(), refusal.reply(), None)),
+            Ok(recipient) if !callout => Ok(recipient),
+            Ok(recipient) => Box::pin(self.call_out(&recipient)).await.map_err(|words| {
+                let reply = replies::refused_by_next_hop(words.code, words.enhanced.as_deref());
+                self.recipient_refused(Some(&recipient.address), "callout", reply, Some(&words))
+            }),
+        };
+        self.session.recipient(answer);
+    }
+
+    /// What the next hop says about a recipient. One that takes too long to answer keeps nobody out.
+    async fn call_out(&self, recipient: &Recipient) -> Result<Recipient, HopReply> {
+        let limit = self.shared.limits.callout_time.0;
+        timeout(limit, self.shared.accept.verify(recipient.clone())).await.unwrap_or_else(|_elapsed| {
+            tracing::warn!(recipient = %recipient.address, route = %recipient.route, ?limit, "call-out took too long; the recipient is taken unasked");
+            Ok(recipient.clone())
+        })
+    }
+
+    /// Counts, logs and records a refused recipient; gives the reply with the id under which that is found. `words`: the
+    /// next hop's, which are not the client's to hear.
+    fn recipient_refused(&self, address: Option<&Address>, reason: &'static str, reply: Reply, words: Option<&HopReply>) -> Reply {
+        count_recipient(reason);
+        let (id, sender) = (MessageId::new(), self.session.sender().map(tracing::field::display));
+        let (listener, recipient) = (&self.port.name, address.map_or("postmaster", Address::as_str));
+        let next_hop = words.map(tracing::field::display);
+        tracing::info!(%id, %listener, peer = %self.peer, sender, recipient, reason, next_hop, "recipient refused");
+        let reply = Reply { text: format!("{} ({id})", reply.text), ..reply };
+        let said = words.map_or(String::new(), |words| format!("; the next hop said: {words}"));
+        self.turned_away(id, address.cloned().into_iter().collect(), format!("{reply}{said}"));
+        reply
     }
 
     /// Has it written down that the open transaction got no further for these recipients.
-    fn turned_away(&self, id: MessageId, recipients: Vec<Address>, reply: &Reply) {
+    fn turned_away(&self, id: MessageId, recipients: Vec<Address>, reply: String) {
         let Some((hello, _)) = self.session.transaction() else { return };
         let sender = self.session.sender().cloned().unwrap_or_default();
         let origin = self.origin(hello.clone(), false);
-        self.shared.accept.turned_away(id, TurnedAway { origin, sender, recipients, reply: reply.to_string() });
+        self.shared.accept.turned_away(id, TurnedAway { origin, sender, recipients, reply });
     }
 
     fn origin(&self, hello: Hello, normalised: bool) -> Origin {
@@ -214,7 +272,7 @@ impl<A: Accept> Connection<A> {
             tracing::info!(%id, listener = %self.port.name, peer = %self.peer, sender, reason = "memory", "message deferred at DATA");
             let reply = replies::no_memory(Some(id));
             let recipients = self.session.transaction().map(|(_, recipients)| recipients).unwrap_or_default();
-            self.turned_away(id, recipients.iter().map(|recipient| recipient.address.clone()).collect(), &reply);
+            self.turned_away(id, recipients.iter().map(|recipient| recipient.address.clone()).collect(), reply.to_string());
             return self.session.refuse_data(&reply);
         }
         self.data = DataClock { since: Instant::now(), at: Timestamp::now() };
@@ -229,7 +287,7 @@ impl<A: Accept> Connection<A> {
         self.flush().await?;
         let origin = self.origin(hello, normalised);
         let incoming = Incoming { id, origin, envelope, raw, received_at: self.data.at, receiving };
-        let reply = self.shared.accept.accept(incoming).await;
+        let reply = Box::pin(self.shared.accept.accept(incoming)).await; // its way is long: not room for an idle session to keep
         self.session.settle(&reply);
         Ok(())
     }
@@ -286,7 +344,12 @@ impl<A: Accept> Connection<A> {
             End::RefusedRecipients => Some("refused_recipients"),
             End::Messages => Some("messages"),
             End::Http => Some("http"),
+            End::TlsHello => Some("tls_hello"),
             End::Injection => Some("injection"),
+            End::TooEarly => Some("too_early"),
+            End::OutOfStep => Some("out_of_step"),
+            End::ChunkSyntax => Some("chunk_syntax"),
+            End::OddEnds => Some("bare_line_ends"),
         };
         if let Some(reason) = reason {
             session_refused(&self.port.name, self.peer, reason);
@@ -310,7 +373,7 @@ impl<A: Accept> Connection<A> {
         tracing::debug!(listener = %self.port.name, peer = %self.peer, in_data, reply = reply.as_ref().map(|r| r.code), "connection ended");
         if let Some(reply) = reply {
             self.session.close(&reply);
-            let _output_only: Result<(), Halt> = self.close(End::Closed).await;
+            let _output_only: Result<(), Halt> = Box::pin(self.close(End::Closed)).await;
         }
     }
 }
@@ -320,10 +383,9 @@ impl<A: Accept> Connection<A> {
 pub(super) async fn farewell(wire: &mut Wire) {
     let listen = async {
         wire.shutdown().await?;
-        let mut scratch = [0u8; 4096];
         let mut left = FAREWELL_BYTES;
         while left > 0 {
-            match wire.read(&mut scratch).await? {
+            match input::discard(wire).await? {
                 0 => break,
                 read => left = left.saturating_sub(read),
             }
@@ -339,4 +401,24 @@ fn count_recipient(reason: &'static str) {
 
 fn count_data(reason: &'static str) {
     metrics::counter!("mailweir_data_refused_total", "reason" => reason).increment(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::Pipeline;
+
+    fn size<F: Future>(_: impl FnOnce(Box<Connection<Pipeline>>) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Ten thousand sessions wait most of their time. What an idle one keeps is its task and its connection; all that only
+    /// a busy one needs (judging a message, TLS, a farewell) is boxed when it begins.
+    #[test]
+    fn an_idle_session_is_small() {
+        let (task, connection) = (size(|connection| connection.run()), size_of::<Connection<Pipeline>>());
+        println!("task {task}, connection {connection} bytes");
+        assert!(task <= 1024, "the task of a session takes {task} bytes");
+        assert!(connection <= 1024, "a connection takes {connection} bytes");
+    }
 }

@@ -18,7 +18,7 @@ use super::Shared;
 use super::connection::{Connection, farewell};
 use super::limits::{Slot, Taken};
 use super::networks::Network;
-use super::settings::{Limits, ListenerDirection, ListenerSettings, TlsUse};
+use super::settings::{Limits, ListenerDirection, ListenerSettings, TlsUse, Unsynchronised};
 use super::tls::{Tls, Wire};
 
 /// Connections that the kernel keeps for us while we are busy.
@@ -155,6 +155,7 @@ pub(super) struct Port {
     pub(super) name: Arc<str>,
     pub(super) inbound: bool,
     pub(super) terms: Arc<Terms>,
+    pub(super) greet_pause: Duration,
     pub(super) tls: Option<Tls>,
     clients: Vec<Network>,
     refusals: Arc<Semaphore>,
@@ -204,11 +205,13 @@ impl Port {
             refused_recipients: limits.refused_recipients,
             messages: limits.messages_per_connection,
             encryption,
+            strict_pipelining: settings.unsynchronised == Unsynchronised::Refuse,
         };
         Self {
             name: settings.name.into(),
             inbound: settings.direction == ListenerDirection::Inbound,
             terms: Arc::new(terms),
+            greet_pause: settings.greet_pause.0,
             tls,
             clients: settings.clients,
             refusals: Arc::new(Semaphore::new(REFUSALS)),

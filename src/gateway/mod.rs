@@ -8,6 +8,7 @@
 //! ```
 
 mod connection;
+mod input;
 mod limits;
 mod listener;
 mod networks;
@@ -25,7 +26,7 @@ use crate::pipeline::Accept;
 
 pub use listener::{BindError, Listener};
 pub use networks::Network;
-pub use settings::{Limits, ListenerDirection, ListenerSettings, Problem, TlsUse};
+pub use settings::{Limits, ListenerDirection, ListenerSettings, Problem, TlsUse, Unsynchronised};
 pub use tls::Tls;
 
 use limits::{Budget, Slots};
@@ -81,6 +82,7 @@ pub fn describe() {
         "SMTP sessions refused or ended by us for a reason that lies with the client or a limit."
     );
     describe_counter!("mailweir_rejected_recipients_total", "Recipients refused at RCPT, by reason.");
+    describe_counter!("mailweir_unsynchronised_sessions_total", "Sessions in which the client did not wait for a reply where it has to.");
     describe_counter!("mailweir_data_refused_total", "Messages refused at or in DATA before any check saw them, by reason.");
     describe_histogram!("mailweir_receive_seconds", Unit::Seconds, "Time from DATA to the end of the message.");
     describe_gauge!("mailweir_mail_memory_bytes", Unit::Bytes, "Memory budget in use for mail that is coming in or being judged.");

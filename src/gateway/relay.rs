@@ -120,7 +120,7 @@ mod tests {
     }
 
     fn ask(routes: &Routes, inbound: bool, path: &str) -> Result<(String, Direction, String), Refusal> {
-        let Ok(Command::Rcpt(path)) = parse(format!("RCPT TO:{path}").as_bytes()) else { panic!("not a path: {path}") };
+        let Ok(Command::Rcpt(path, _)) = parse(format!("RCPT TO:{path}").as_bytes()) else { panic!("not a path: {path}") };
         decide(routes, inbound, "mx1.ours.test", &path).map(|r| (r.address.to_string(), r.direction, r.route.to_string()))
     }
 

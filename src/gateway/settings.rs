@@ -34,6 +34,17 @@ pub enum TlsUse {
     Require,
 }
 
+/// What becomes of a client that does not wait for a reply where it has to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unsynchronised {
+    /// It is counted and logged.
+    #[default]
+    Note,
+    /// It hears 554, and the connection is closed.
+    Refuse,
+}
+
 /// One `[[listener]]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,6 +62,15 @@ pub struct ListenerSettings {
     /// What becomes of bare CR and LF in a message: `"refuse"` (default) or `"normalise"` (repaired, and recorded).
     #[serde(default)]
     pub line_endings: LineEndings,
+    /// Time a client has to keep silent before it is greeted (RFC 5321 section 3.1); one that speaks earlier, as programs
+    /// that send junk do, hears 554. Default `"0s"`: it is greeted at once, and not watched. Some seconds keep honest
+    /// clients waiting a little; not for an outbound listener.
+    #[serde(default = "no_pause")]
+    pub greet_pause: Period,
+    /// Clients that send on where they have to wait for a reply, such as behind EHLO and DATA (RFC 2920 section 3.1):
+    /// `"note"` (default; counted and logged) or `"refuse"` (554).
+    #[serde(default)]
+    pub unsynchronised: Unsynchronised,
     /// STARTTLS: `"offer"` (default), `"off"` or `"require"`.
     #[serde(default)]
     pub tls: TlsUse,
@@ -60,6 +80,10 @@ pub struct ListenerSettings {
     /// Its private key, PEM.
     #[serde(default)]
     pub tls_key: Option<PathBuf>,
+}
+
+fn no_pause() -> Period {
+    Period(Duration::ZERO)
 }
 
 fn socket_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
@@ -150,6 +174,8 @@ pub struct Limits {
     pub data_idle: Period,
     /// Time for one whole message. Default 10m.
     pub data_time: Period,
+    /// Time for a call-out to the next hop about a recipient, after which it is taken unasked. Default 10s.
+    pub callout_time: Period,
     /// Time for a TLS handshake. Default 30s.
     pub tls_time: Period,
     /// Time after which a session hears 421 in place of its next transaction. Default 1h.
@@ -177,6 +203,7 @@ impl Default for Limits {
             command_time: seconds(300),
             data_idle: seconds(180),
             data_time: seconds(600),
+            callout_time: seconds(10),
             tls_time: seconds(30),
             session_time: seconds(3600),
             shutdown_grace: seconds(30),

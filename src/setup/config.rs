@@ -32,6 +32,8 @@ callout = true
 [[listener]]
 clients = ["10.0.0.20", "10.0.1.0/24"]
 line_endings = "refuse"
+greet_pause = "5s"
+unsynchronised = "note"
 tls = "offer"
 tls_certificate = "/etc/mailweir/mx1.crt"
 tls_key = "/etc/mailweir/mx1.key"

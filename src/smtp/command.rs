@@ -5,7 +5,9 @@
 
 use crate::mail::ReversePath;
 use crate::mail::address::AddressError;
+use crate::mail::dsn::RecipientRequest;
 
+use super::lines;
 use super::parameters::{self, MailParameters, ParameterError};
 use super::path::{self, ForwardPath, Path, PathError};
 
@@ -21,10 +23,17 @@ pub enum Command {
     Helo(String),
     /// MAIL FROM. Of a source route only the address at its end is kept (RFC 5321 appendix C).
     Mail(ReversePath, MailParameters),
-    /// RCPT TO.
-    Rcpt(ForwardPath),
+    /// RCPT TO, with NOTIFY and ORCPT.
+    Rcpt(ForwardPath, RecipientRequest),
     /// DATA.
     Data,
+    /// BDAT (RFC 3030): so many octets of the message stand behind the line.
+    Bdat {
+        /// How many.
+        octets: u64,
+        /// They are its last.
+        last: bool,
+    },
     /// RSET.
     Rset,
     /// NOOP, with or without a string.
@@ -39,15 +48,25 @@ pub enum Command {
     StartTls,
 }
 
+impl Command {
+    /// Whether the client has to wait for the reply before it sends more (RFC 2920 section 3.1). QUIT is not counted, for
+    /// nothing behind it is read; STARTTLS has a rule of its own, and a chunk stands behind BDAT.
+    pub fn ends_group(&self) -> bool {
+        matches!(self, Self::Ehlo(_) | Self::Helo(_) | Self::Data | Self::Vrfy | Self::Noop | Self::Help)
+    }
+}
+
 /// Why a line is no command. [`super::replies::syntax`] says it to the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SyntaxError {
     /// No verb of SMTP.
     UnknownVerb,
-    /// A verb of SMTP that is not offered here: AUTH, EXPN, BDAT and others.
+    /// A verb of SMTP that is not offered here: AUTH, EXPN and others.
     NotOffered,
     /// A request of HTTP: a browser or a proxy was pointed at us, perhaps to make it speak SMTP in its body.
     Http,
+    /// A BDAT that does not say how many octets follow: nothing behind it can be read as a command.
+    Chunk,
     /// Bytes that are no UTF-8.
     NotUtf8,
     /// The form of the whole command; how it should look.
@@ -61,10 +80,13 @@ pub enum SyntaxError {
 }
 
 const MAIL_SYNTAX: &str = "MAIL FROM:<address> [parameters]";
-const RCPT_SYNTAX: &str = "RCPT TO:<address>";
+const RCPT_SYNTAX: &str = "RCPT TO:<address> [parameters]";
 
 /// Reads one line, without its CRLF and without control characters ([`super::lines`] sees to both).
 pub fn parse(line: &[u8]) -> Result<Command, SyntaxError> {
+    if lines::is_chunk(line) {
+        return chunk(line).ok_or(SyntaxError::Chunk);
+    }
     let line = std::str::from_utf8(line).map_err(|_| SyntaxError::NotUtf8)?.trim_end_matches(' ');
     let (verb, rest) = line.split_once(' ').map_or((line, ""), |(verb, rest)| (verb, rest.trim_start_matches(' ')));
     match verb.to_ascii_uppercase().as_str() {
@@ -80,16 +102,26 @@ pub fn parse(line: &[u8]) -> Result<Command, SyntaxError> {
         "HELP" => Ok(Command::Help),
         "VRFY" if rest.is_empty() => Err(SyntaxError::Form("VRFY string")),
         "VRFY" => Ok(Command::Vrfy),
-        "AUTH" | "BDAT" | "BURL" | "ETRN" | "EXPN" | "SAML" | "SEND" | "SOML" | "TURN" | "ATRN" | "XCLIENT" | "XFORWARD" => {
+        "AUTH" | "BURL" | "ETRN" | "EXPN" | "SAML" | "SEND" | "SOML" | "TURN" | "ATRN" | "XCLIENT" | "XFORWARD" => {
             Err(SyntaxError::NotOffered)
         }
-        "GET" | "POST" | "PUT" | "HEAD" | "PATCH" | "DELETE" | "OPTIONS" | "CONNECT" | "TRACE" => Err(SyntaxError::Http),
+        "GET" | "POST" | "PUT" | "HEAD" | "PATCH" | "DELETE" | "OPTIONS" | "CONNECT" | "TRACE" | "PRI" => Err(SyntaxError::Http),
         _ => Err(SyntaxError::UnknownVerb),
     }
 }
 
 fn alone(rest: &str, command: Command, syntax: &'static str) -> Result<Command, SyntaxError> {
     if rest.is_empty() { Ok(command) } else { Err(SyntaxError::Form(syntax)) }
+}
+
+/// `BDAT octets [LAST]`, in any case.
+fn chunk(line: &[u8]) -> Option<Command> {
+    let mut words = std::str::from_utf8(line).ok()?.split(' ').filter(|word| !word.is_empty());
+    words.next().filter(|verb| verb.len() == 4)?;
+    let digits = words.next().filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
+    let last = words.next();
+    let known = last.is_none_or(|word| word.eq_ignore_ascii_case("LAST")) && words.next().is_none();
+    Some(Command::Bdat { octets: digits.parse().ok()?, last: last.is_some() }).filter(|_| known)
 }
 
 /// A name of letters, digits and the marks of host names and address literals. Whether it is a real host name is not
@@ -118,8 +150,8 @@ fn rcpt(rest: &str) -> Result<Command, SyntaxError> {
         Path::SourceRouted(address) => ForwardPath::SourceRouted(address),
         Path::Empty | Path::Word(_) => return Err(SyntaxError::Recipient(AddressError::Incomplete)),
     };
-    parameters::none(rest).map_err(|error| parameter_error(error, RCPT_SYNTAX))?;
-    Ok(Command::Rcpt(recipient))
+    let request = parameters::recipient(rest).map_err(|error| parameter_error(error, RCPT_SYNTAX))?;
+    Ok(Command::Rcpt(recipient, request))
 }
 
 /// The path behind `FROM:` or `TO:`, which may be written in any case.
@@ -157,23 +189,32 @@ mod tests {
     #[test]
     fn commands() {
         use Command::*;
-        let plain = MailParameters::default();
+        let plain = MailParameters::default;
+        let rcpt = |path| Rcpt(path, RecipientRequest::default());
         let rows: &[(&str, Command)] = &[
             ("EHLO mx.client.example", Ehlo("mx.client.example".into())),
             ("ehlo [IPv6:2001:db8::1]", Ehlo("[IPv6:2001:db8::1]".into())),
             ("HELO printer_3", Helo("printer_3".into())),
-            ("MAIL FROM:<>", Mail(ReversePath::Null, plain)),
-            ("mail from:<a@b.example>", Mail(mailbox("a@b.example"), plain)),
-            ("MAIL FROM: <a@b.example>  ", Mail(mailbox("a@b.example"), plain)),
-            ("MAIL FROM:<@x.example:a@b.example>", Mail(mailbox("a@b.example"), plain)),
+            ("EHLO [192.0.2.1]", Ehlo("[192.0.2.1]".into())),
+            ("MAIL FROM:<>", Mail(ReversePath::Null, plain())),
+            ("mail from:<a@b.example>", Mail(mailbox("a@b.example"), plain())),
+            ("MAIL FROM: <a@b.example>  ", Mail(mailbox("a@b.example"), plain())),
+            ("MAIL FROM:<@x.example:a@b.example>", Mail(mailbox("a@b.example"), plain())),
+            ("MAIL FROM:<a@[192.0.2.1]>", Mail(mailbox("a@[192.0.2.1]"), plain())),
+            ("MAIL FROM:<a@[IPv6:2001:db8::1]>", Mail(mailbox("a@[IPv6:2001:db8::1]"), plain())),
             (
                 "MAIL FROM:<a@b.example> SIZE=7 BODY=8BITMIME SMTPUTF8",
-                Mail(mailbox("a@b.example"), MailParameters { size: Some(7), body: Body::EightBitMime, smtputf8: true }),
+                Mail(mailbox("a@b.example"), MailParameters { size: Some(7), body: Body::EightBitMime, smtputf8: true, ..plain() }),
             ),
-            ("RCPT TO:<a@b.example>", Rcpt(ForwardPath::Mailbox("a@b.example".parse().unwrap()))),
-            ("RCPT TO:<PostMaster>", Rcpt(ForwardPath::Postmaster)),
-            ("RCPT TO:<@x.example,@y.example:a@b.example>", Rcpt(ForwardPath::SourceRouted("a@b.example".parse().unwrap()))),
-            ("RCPT TO:<\"a b\"@c.example>", Rcpt(ForwardPath::Mailbox("\"a b\"@c.example".parse().unwrap()))),
+            ("RCPT TO:<a@b.example>", rcpt(ForwardPath::Mailbox("a@b.example".parse().unwrap()))),
+            ("RCPT TO:<PostMaster>", rcpt(ForwardPath::Postmaster)),
+            ("RCPT TO:<@x.example,@y.example:a@b.example>", rcpt(ForwardPath::SourceRouted("a@b.example".parse().unwrap()))),
+            ("RCPT TO:<\"a b\"@c.example>", rcpt(ForwardPath::Mailbox("\"a b\"@c.example".parse().unwrap()))),
+            ("RCPT TO:<\"a\\b\"@c.example>", rcpt(ForwardPath::Mailbox("\"a\\b\"@c.example".parse().unwrap()))),
+            ("RCPT TO:<a@[IPv6:::1]>", rcpt(ForwardPath::Mailbox("a@[IPv6:::1]".parse().unwrap()))),
+            ("BDAT 0", Bdat { octets: 0, last: false }),
+            ("bdat 86  last ", Bdat { octets: 86, last: true }),
+            ("BDAT 00018446744073709551615", Bdat { octets: u64::MAX, last: false }),
             ("DATA", Data),
             ("data ", Data),
             ("RSET", Rset),
@@ -199,7 +240,17 @@ mod tests {
             ("MAILFROM:<a@b.example>", UnknownVerb),
             ("XYZZY", UnknownVerb),
             ("AUTH PLAIN AGEAYg==", NotOffered),
-            ("BDAT 10 LAST", NotOffered),
+            ("BDAT", Chunk),
+            ("BDAT ", Chunk),
+            ("BDAT x", Chunk),
+            ("BDAT -1", Chunk),
+            ("BDAT +1", Chunk),
+            ("BDAT 1 FIRST", Chunk),
+            ("BDAT 1 LAST LAST", Chunk),
+            ("BDAT LAST", Chunk),
+            ("BDAT10", Chunk),
+            ("BDAT 18446744073709551616", Chunk),
+            ("PRI * HTTP/2.0", Http),
             ("EXPN list", NotOffered),
             ("GET / HTTP/1.1", Http),
             ("POST /x HTTP/1.1", Http),
@@ -223,7 +274,10 @@ mod tests {
             ("RCPT TO:<bob>", Recipient(AddressError::Incomplete)),
             ("RCPT TO:<a@b@c.example>", Recipient(AddressError::Local)),
             ("RCPT TO:<@x.example>", Form(RCPT_SYNTAX)),
-            ("RCPT TO:<a@b.example> NOTIFY=NEVER", Parameter(ParameterError::Unknown("NOTIFY".into()))),
+            ("RCPT TO:<a@b.example> X=Y", Parameter(ParameterError::Unknown("X".into()))),
+            ("MAIL FROM:<a@[192.0.2.256]>", Sender(AddressError::Domain)),
+            ("MAIL FROM:<a@[IPv6:2001:db8::g]>", Sender(AddressError::Domain)),
+            ("MAIL FROM:<a@[192.0.2.1>", Sender(AddressError::Domain)),
             ("RCPT FROM:<a@b.example>", Form(RCPT_SYNTAX)),
             ("DATA now", Form("DATA")),
             ("QUIT please", Form("QUIT")),
@@ -235,6 +289,7 @@ mod tests {
             assert_eq!(parse(line.as_bytes()).as_ref(), Err(want), "{line:?}");
         }
         assert_eq!(parse(b"MAIL FROM:<\xff@b.example>"), Err(NotUtf8));
+        assert_eq!(parse(b"BDAT 1 \xff"), Err(Chunk));
         assert_eq!(parse(format!("EHLO {}", "a".repeat(MAX_HELLO + 1)).as_bytes()), Err(Form("EHLO hostname")));
     }
 

@@ -1,5 +1,5 @@
 //! The reader of DATA (RFC 5321 section 4.5.2): finds the end, takes away stuffed dots, and refuses line ends that others
-//! might read differently.
+//! might read differently. The chunks of BDAT (RFC 3030) go through it too: there a dot means nothing, and the end is told.
 //!
 //! The data ends at CRLF `.` CRLF and at nothing else; a server that also takes LF `.` LF, or CR LF `.` CR CR LF, lets a
 //! client hide a second message in the first ("smuggling"). A message with a fault is read to its true end all the same:
@@ -17,7 +17,8 @@ pub enum LineEndings {
     #[default]
     Refuse,
     /// It becomes CRLF, and that is recorded: for known old devices that cannot do better. CRs in front of an LF are one
-    /// line end. The end of the data is still CRLF `.` CRLF only, and a dot after a repaired line end is text.
+    /// line end. The end of the data is still CRLF `.` CRLF only: a dot after a repaired line end is text, and of two dots
+    /// the first counts as stuffed, since a device that ends its lines there doubles its dots there.
     Normalise,
 }
 
@@ -87,6 +88,10 @@ enum Place {
     Dot,
     /// A dot and a CR.
     DotCr,
+    /// After a line end that was repaired.
+    Repaired,
+    /// A dot there: text, unless a second one follows it.
+    RepairedDot,
     /// Inside a line.
     Text,
     /// So many CRs, and nothing after them yet.
@@ -98,18 +103,27 @@ enum Place {
 pub struct Decoder {
     limits: DataLimits,
     endings: LineEndings,
+    /// The message comes in chunks: a dot is a dot everywhere.
+    chunks: bool,
     place: Place,
     line: u64,
     line_length: u64,
     size: u64,
     fault: Option<DataFault>,
     normalised: bool,
+    odd_ends: bool,
 }
 
 impl Decoder {
     /// Starts at the beginning of the data, which counts as the start of a line.
     pub fn new(limits: DataLimits, endings: LineEndings) -> Self {
-        Self { limits, endings, place: Place::LineStart, line: 1, line_length: 0, size: 0, fault: None, normalised: false }
+        let (place, chunks) = (Place::LineStart, false);
+        Self { limits, endings, chunks, place, line: 1, line_length: 0, size: 0, fault: None, normalised: false, odd_ends: false }
+    }
+
+    /// The same for a message that comes in chunks, whose end [`Decoder::finish`] tells.
+    pub fn chunks(limits: DataLimits, endings: LineEndings) -> Self {
+        Self { chunks: true, place: Place::Text, ..Self::new(limits, endings) }
     }
 
     /// Reads `input` up to the end of the data. Gives how many bytes the data took when its end was found; `None`: all of
@@ -126,22 +140,34 @@ impl Decoder {
                     self.place = Place::Crs(1);
                     at -= 1;
                 }
-                (Place::LineStart | Place::Dot | Place::Text, _) => at = self.text(input, at - 1, out),
+                (Place::Repaired, b'.') => self.place = Place::RepairedDot,
+                (Place::RepairedDot, _) => {
+                    self.lengthen(1, out);
+                    self.append(b".", out);
+                    self.place = Place::Text;
+                    at -= usize::from(byte != b'.');
+                }
+                (Place::LineStart | Place::Dot | Place::Repaired | Place::Text, _) => at = self.text(input, at - 1, out),
                 (Place::Crs(1), b'\n') => self.end_line(out),
                 (Place::Crs(_), b'\n') => {
                     self.odd_line_end(DataFault::BareCr { line: self.line }, out);
-                    self.place = Place::LineStart;
+                    self.place = self.line_start();
                 }
                 (Place::Crs(crs), b'\r') => self.place = Place::Crs(crs + 1),
                 (Place::Crs(crs), _) => {
-                    for _ in 0..crs {
-                        self.odd_line_end(DataFault::BareCr { line: self.line }, out);
-                    }
+                    self.bare_crs(crs, out);
                     at -= 1;
                 }
             }
         }
         None
+    }
+
+    /// The last chunk has come: what was held back is text after all.
+    pub fn finish(&mut self, out: &mut BytesMut) {
+        if let Place::Crs(crs) = self.place {
+            self.bare_crs(crs, out);
+        }
     }
 
     /// What makes the message unacceptable, if anything does.
@@ -152,6 +178,11 @@ impl Decoder {
     /// Whether a line end was repaired.
     pub fn normalised(&self) -> bool {
         self.normalised
+    }
+
+    /// Whether a CR or LF stood alone and was not repaired, even where another fault was the first.
+    pub fn has_odd_ends(&self) -> bool {
+        self.odd_ends
     }
 
     /// Gives the message up for a reason from outside; the rest is still read to its end.
@@ -174,7 +205,7 @@ impl Decoder {
             };
             at += found;
             self.lengthen(at - line_start, out);
-            if input.get(at..at + 2) == Some(b"\r\n") && input.get(at + 2).is_some_and(|next| *next != b'.') {
+            if input.get(at..at + 2) == Some(b"\r\n") && input.get(at + 2).is_some_and(|next| self.chunks || *next != b'.') {
                 at += 2;
                 line_start = at;
                 self.next_line();
@@ -194,16 +225,31 @@ impl Decoder {
     fn end_line(&mut self, out: &mut BytesMut) {
         self.append(b"\r\n", out);
         self.next_line();
-        self.place = Place::LineStart;
+        self.place = self.line_start();
+    }
+
+    /// Where a CRLF leads to.
+    fn line_start(&self) -> Place {
+        if self.chunks { Place::Text } else { Place::LineStart }
+    }
+
+    fn bare_crs(&mut self, crs: u64, out: &mut BytesMut) {
+        for _ in 0..crs {
+            self.odd_line_end(DataFault::BareCr { line: self.line }, out);
+        }
     }
 
     /// A CR or LF alone: a fault, or repaired to CRLF.
     fn odd_line_end(&mut self, fault: DataFault, out: &mut BytesMut) {
         self.place = Place::Text;
         match self.endings {
-            LineEndings::Refuse => self.give_up(fault, out),
+            LineEndings::Refuse => {
+                self.odd_ends = true;
+                self.give_up(fault, out);
+            }
             LineEndings::Normalise => {
                 self.normalised = true;
+                self.place = if self.chunks { Place::Text } else { Place::Repaired };
                 self.append(b"\r\n", out);
                 self.next_line();
             }
@@ -350,13 +396,71 @@ mod tests {
             ("a\n.\nb\r\n.\r\n", Some(Ok("a\r\n.\r\nb\r\n")), ""),
             ("a\n.\r\nb\r\n.\r\n", Some(Ok("a\r\n.\r\nb\r\n")), ""),
             ("a\r\n.\r\rb\r\n.\r\n", Some(Ok("a\r\n\r\n\r\nb\r\n")), ""),
-            ("a\n..b\r\n.\r\n", Some(Ok("a\r\n..b\r\n")), ""),
+            // Two dots there are one stuffed dot; one dot is one dot.
+            ("a\n..b\r\n.\r\n", Some(Ok("a\r\n.b\r\n")), ""),
+            ("a\n.b\n...c\r\n.\r\n", Some(Ok("a\r\n.b\r\n..c\r\n")), ""),
+            ("a\n..\r\nb\r\n.\r\n", Some(Ok("a\r\n.\r\nb\r\n")), ""),
+            ("a\r..\r.\n..\n\r\n.\r\n", Some(Ok("a\r\n.\r\n.\r\n.\r\n\r\n")), ""),
             ("a\n\0\r\n.\r\n", Some(Err(DataFault::Nul { line: 2 })), ""),
         ];
         check(rows, WIDE, LineEndings::Normalise);
         assert!(!read_any(b"a\r\n..b\r\n.\r\n", WIDE, LineEndings::Normalise).normalised);
         assert!(read_any(b"a\nb\r\n.\r\n", WIDE, LineEndings::Normalise).normalised);
         assert!(read_any(b"a\rb\r\n.\r\n", WIDE, LineEndings::Normalise).normalised);
+    }
+
+    /// The message out of chunks cut anywhere: whole, cut once at every byte, and byte by byte.
+    fn chunked(input: &str, endings: LineEndings) -> (Result<String, DataFault>, bool) {
+        let run = |pieces: &[&[u8]]| {
+            let (mut decoder, mut out) = (Decoder::chunks(WIDE, endings), BytesMut::new());
+            for piece in pieces {
+                assert_eq!(decoder.decode(piece, &mut out), None, "chunks have no end of their own");
+            }
+            decoder.finish(&mut out);
+            let message = String::from_utf8(out.to_vec()).unwrap();
+            (decoder.fault().map_or(Ok(message), Err), decoder.normalised())
+        };
+        let bytes = input.as_bytes();
+        let whole = run(&[bytes]);
+        for cut in 0..=bytes.len() {
+            let (a, b) = bytes.split_at(cut);
+            assert_eq!(run(&[a, b]), whole, "{input:?} cut at {cut}");
+        }
+        assert_eq!(run(&bytes.chunks(1).collect::<Vec<_>>()), whole, "{input:?} byte by byte");
+        whole
+    }
+
+    #[test]
+    fn in_chunks_a_dot_is_a_dot_and_line_ends_have_the_same_rules() {
+        use DataFault::{BareCr, BareLf, Nul};
+        let rows = [
+            ("", Ok(""), ""),
+            (".", Ok("."), "."),
+            (".\r\n", Ok(".\r\n"), ".\r\n"),
+            ("a\r\n.\r\nQUIT\r\n", Ok("a\r\n.\r\nQUIT\r\n"), "a\r\n.\r\nQUIT\r\n"),
+            ("..a\r\n..b\r\n.c", Ok("..a\r\n..b\r\n.c"), "..a\r\n..b\r\n.c"),
+            ("a\n.b", Err(BareLf { line: 1 }), "a\r\n.b"),
+            ("a\n..b", Err(BareLf { line: 1 }), "a\r\n..b"),
+            ("a\r\nb\r", Err(BareCr { line: 2 }), "a\r\nb\r\n"),
+            ("a\r.\r\n", Err(BareCr { line: 1 }), "a\r\n.\r\n"),
+            ("a\r\r\n.\r\n", Err(BareCr { line: 1 }), "a\r\n.\r\n"),
+            ("a\r\r", Err(BareCr { line: 1 }), "a\r\n\r\n"),
+        ];
+        for (input, refuse, normalise) in rows {
+            assert_eq!(chunked(input, LineEndings::Refuse).0, refuse.map(str::to_owned), "{input:?}");
+            let repaired = (Ok(normalise.to_owned()), refuse.is_err());
+            assert_eq!(chunked(input, LineEndings::Normalise), repaired, "{input:?}");
+        }
+        assert_eq!(chunked("a\0", LineEndings::Normalise).0, Err(Nul { line: 1 }));
+    }
+
+    #[test]
+    fn odd_ends_are_told_even_behind_another_fault() {
+        for (input, want) in [("a\0\r\n.\r\n", false), ("a\0\nb\r\n.\r\n", true), ("a\rb\r\n.\r\n", true), ("a\r\n.\r\n", false)] {
+            let (mut decoder, mut out) = (Decoder::new(WIDE, LineEndings::Refuse), BytesMut::new());
+            decoder.decode(input.as_bytes(), &mut out);
+            assert_eq!(decoder.has_odd_ends(), want, "{input:?}");
+        }
     }
 
     #[test]

@@ -9,6 +9,8 @@ pub struct Lines {
     limit: usize,
     /// The line at the front is longer than the limit; its bytes are thrown away up to its end.
     overlong: bool,
+    /// That line began as BDAT does.
+    overlong_chunk: bool,
     /// The line before ended at a bare LF, so this one began inside a line and is not taken either.
     broken: bool,
 }
@@ -27,12 +29,20 @@ pub enum LineFault {
         /// Octets allowed, CRLF included.
         limit: usize,
     },
+    /// Any of these in a line that begins as BDAT does. What follows it may be octets of a message, and nobody can tell
+    /// how many: nothing more may be read as a command.
+    Chunk,
+}
+
+/// Whether a line asks for octets behind it (RFC 3030), or nearly does.
+pub fn is_chunk(line: &[u8]) -> bool {
+    line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"))
 }
 
 impl Lines {
     /// `limit` counts the CRLF (RFC 5321 section 4.5.3.1.4 asks for at least 512).
     pub fn new(limit: usize) -> Self {
-        Self { limit, overlong: false, broken: false }
+        Self { limit, overlong: false, overlong_chunk: false, broken: false }
     }
 
     /// The next line without its CRLF; `None` when its end has not come yet. Of a line that is too long nothing is kept.
@@ -41,28 +51,35 @@ impl Lines {
     /// taken as a command until a CRLF has ended the broken line, so that no command hides behind an LF.
     pub fn next(&mut self, input: &mut BytesMut) -> Option<Result<BytesMut, LineFault>> {
         let Some(end) = memchr(b'\n', input) else {
-            self.overlong |= input.len() > self.limit;
+            if !self.overlong && input.len() > self.limit {
+                (self.overlong, self.overlong_chunk) = (true, is_chunk(input));
+            }
             if self.overlong {
                 input.advance(input.len().saturating_sub(1)); // the last byte may be the CR of the line's end
             }
             return None;
         };
         let mut line = input.split_to(end + 1);
-        let overlong = std::mem::take(&mut self.overlong) || line.len() > self.limit;
-        let whole = line.ends_with(b"\r\n");
-        let broken = std::mem::replace(&mut self.broken, !whole);
-        if !whole || broken {
-            return Some(Err(LineFault::BareLf));
-        }
-        if overlong {
-            return Some(Err(LineFault::TooLong { limit: self.limit }));
-        }
+        let chunk = std::mem::take(&mut self.overlong_chunk) || !self.overlong && is_chunk(&line);
+        let fault = self.fault(&line);
         line.truncate(line.len().saturating_sub(2));
-        Some(match line.iter().find(|byte| byte.is_ascii_control()) {
-            Some(b'\r') => Err(LineFault::BareCr),
-            Some(_) => Err(LineFault::Control),
+        Some(match fault {
+            Some(_) if chunk => Err(LineFault::Chunk),
+            Some(fault) => Err(fault),
             None => Ok(line),
         })
+    }
+
+    /// What is wrong with a line that has come to its LF.
+    fn fault(&mut self, line: &[u8]) -> Option<LineFault> {
+        let overlong = std::mem::take(&mut self.overlong) || line.len() > self.limit;
+        let whole = line.strip_suffix(b"\r\n");
+        let broken = std::mem::replace(&mut self.broken, whole.is_none());
+        let Some(text) = whole.filter(|_| !broken) else { return Some(LineFault::BareLf) };
+        if overlong {
+            return Some(LineFault::TooLong { limit: self.limit });
+        }
+        text.iter().find(|byte| byte.is_ascii_control()).map(|byte| if *byte == b'\r' { LineFault::BareCr } else { LineFault::Control })
     }
 }
 
@@ -94,7 +111,7 @@ mod tests {
 
     #[test]
     fn lines_end_at_crlf_only() {
-        use LineFault::{BareCr, BareLf, Control, TooLong};
+        use LineFault::{BareCr, BareLf, Chunk, Control, TooLong};
         let ok = |text: &str| Ok(text.to_owned());
         type Row<'a> = (&'a [u8], Vec<Result<String, LineFault>>);
         let rows: &[Row<'_>] = &[
@@ -117,6 +134,12 @@ mod tests {
             (b"0123456789\r\nC\r\n", vec![ok("0123456789"), ok("C")]),
             (b"0123456789012345678901234567890123456789\r\nC\r\n", vec![Err(TooLong { limit: 12 }), ok("C")]),
             (b"0123456789012345678901234567890123456789\nC\r\n", vec![Err(BareLf), Err(BareLf)]),
+            (b"BDAT 1\r\n", vec![ok("BDAT 1")]),
+            (b"BDAT 1\n", vec![Err(Chunk)]),
+            (b"bdat\t1\r\n", vec![Err(Chunk)]),
+            (b"BDAT\r1\r\n", vec![Err(Chunk)]),
+            (b"BDAT 0123456789\r\n", vec![Err(Chunk)]),
+            (b"BDAT 012345678901234567890123456789\r\nC\r\n", vec![Err(Chunk), ok("C")]),
             ("MAIL é\r\n".as_bytes(), vec![ok("MAIL é")]),
         ];
         for (input, want) in rows {

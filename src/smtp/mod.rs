@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  bytes ─► lines ─► command ─► session ─► replies
-//!                                  │ after DATA
+//!                                  │ after DATA, BDAT
 //!           bytes ─► decoder ──────┘─► the message          encoder, reply_reader: the other way, as a client
 //! ```
 
@@ -10,6 +10,7 @@ pub mod command;
 pub mod decoder;
 pub mod encoder;
 pub mod lines;
+pub mod notifications;
 pub mod parameters;
 pub mod path;
 pub mod replies;

@@ -1,9 +1,13 @@
-//! Parameters of MAIL and RCPT (RFC 5321 section 4.1.2 "esmtp-param"): SIZE, BODY, SMTPUTF8.
+//! Parameters of MAIL and RCPT (RFC 5321 section 4.1.2 "esmtp-param"): SIZE, BODY, SMTPUTF8; and those of DSN, which
+//! [`super::notifications`] reads.
 
 use crate::mail::Body;
+use crate::mail::dsn::{MessageRequest, RecipientRequest};
+
+use super::notifications;
 
 /// What the parameters of MAIL FROM said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MailParameters {
     /// SIZE in octets (RFC 1870); a number too large for 64 bits counts as the largest.
     pub size: Option<u64>,
@@ -11,6 +15,8 @@ pub struct MailParameters {
     pub body: Body,
     /// SMTPUTF8 was given (RFC 6531).
     pub smtputf8: bool,
+    /// RET and ENVID (RFC 3461).
+    pub dsn: MessageRequest,
 }
 
 /// What is wrong with a parameter.
@@ -39,6 +45,8 @@ impl MailParameters {
                 "SMTPUTF8" if value.is_some() => return Err(ParameterError::Value("SMTPUTF8 without a value")),
                 "SMTPUTF8" if found.smtputf8 => return Err(ParameterError::Twice("SMTPUTF8")),
                 "SMTPUTF8" => found.smtputf8 = true,
+                "RET" => set(&mut found.dsn.ret, notifications::ret(value)?, "RET")?,
+                "ENVID" => set(&mut found.dsn.envid, notifications::envid(value)?, "ENVID")?,
                 _ => return Err(ParameterError::Unknown(keyword)),
             }
         }
@@ -47,12 +55,18 @@ impl MailParameters {
     }
 }
 
-/// Reads what follows the path of RCPT TO: we offer no parameter there.
-pub fn none(text: &str) -> Result<(), ParameterError> {
-    match each(text).next() {
-        None => Ok(()),
-        Some(parameter) => Err(ParameterError::Unknown(parameter?.0)),
+/// Reads what follows the path of RCPT TO: NOTIFY and ORCPT (RFC 3461).
+pub fn recipient(text: &str) -> Result<RecipientRequest, ParameterError> {
+    let mut found = RecipientRequest::default();
+    for parameter in each(text) {
+        let (keyword, value) = parameter?;
+        match keyword.as_str() {
+            "NOTIFY" => set(&mut found.notify, notifications::notify(value)?, "NOTIFY")?,
+            "ORCPT" => set(&mut found.orcpt, notifications::orcpt(value)?, "ORCPT")?,
+            _ => return Err(ParameterError::Unknown(keyword)),
+        }
     }
+    Ok(found)
 }
 
 /// A keyword in capitals and its value, if it has one.
@@ -101,10 +115,15 @@ fn body_value(value: Option<&str>) -> Result<Body, ParameterError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mail::dsn::{Notify, Ret};
 
     #[test]
     fn mail_parameters() {
-        let some = |size, body, smtputf8| Ok(MailParameters { size, body, smtputf8 });
+        let some = |size, body, smtputf8| Ok(MailParameters { size, body, smtputf8, dsn: MessageRequest::default() });
+        let asked = |ret, envid: Option<&str>| {
+            let dsn = MessageRequest { ret, envid: envid.map(str::to_owned) };
+            Ok(MailParameters { dsn, ..MailParameters::default() })
+        };
         let rows = [
             ("", some(None, Body::SevenBit, false)),
             (" ", some(None, Body::SevenBit, false)),
@@ -120,6 +139,12 @@ mod tests {
             (" BODY=7BIT BODY=7BIT", Err(ParameterError::Twice("BODY"))),
             (" SMTPUTF8=yes", Err(ParameterError::Value("SMTPUTF8 without a value"))),
             (" SMTPUTF8 SMTPUTF8", Err(ParameterError::Twice("SMTPUTF8"))),
+            (" RET=HDRS ENVID=QQ314159", asked(Some(Ret::Hdrs), Some("QQ314159"))),
+            (" ret=full", asked(Some(Ret::Full), None)),
+            (" RET=FULL RET=HDRS", Err(ParameterError::Twice("RET"))),
+            (" ENVID=a ENVID=a", Err(ParameterError::Twice("ENVID"))),
+            (" RET", Err(ParameterError::Value("RET=FULL or RET=HDRS"))),
+            (" NOTIFY=NEVER", Err(ParameterError::Unknown("NOTIFY".into()))),
             (" AUTH=<>", Err(ParameterError::Unknown("AUTH".into()))),
             (" x-y=1", Err(ParameterError::Unknown("X-Y".into()))),
             ("SIZE=1", Err(ParameterError::Form)),
@@ -134,13 +159,19 @@ mod tests {
 
     #[test]
     fn recipient_parameters() {
+        let asked = |notify, orcpt: Option<&str>| Ok(RecipientRequest { notify, orcpt: orcpt.map(str::to_owned) });
         for (text, want) in [
-            ("", Ok(())),
-            ("  ", Ok(())),
-            (" NOTIFY=NEVER", Err(ParameterError::Unknown("NOTIFY".into()))),
+            ("", asked(None, None)),
+            ("  ", asked(None, None)),
+            (" NOTIFY=NEVER", asked(Some(Notify::Never), None)),
+            (" orcpt=rfc822;a@b.example notify=never", asked(Some(Notify::Never), Some("rfc822;a@b.example"))),
+            (" NOTIFY=NEVER NOTIFY=NEVER", Err(ParameterError::Twice("NOTIFY"))),
+            (" ORCPT=rfc822;a ORCPT=rfc822;a", Err(ParameterError::Twice("ORCPT"))),
+            (" RET=FULL", Err(ParameterError::Unknown("RET".into()))),
+            (" X-Y", Err(ParameterError::Unknown("X-Y".into()))),
             (">", Err(ParameterError::Form)),
         ] {
-            assert_eq!(none(text), want, "{text:?}");
+            assert_eq!(recipient(text), want, "{text:?}");
         }
     }
 }

@@ -36,6 +36,22 @@ pub fn send_data() -> Reply {
     Reply::bare(354, "send the message; end with a line that is a single dot")
 }
 
+/// 250 to a chunk that is not the last one (RFC 3030 section 2).
+pub fn chunk_taken(octets: u64) -> Reply {
+    Reply::new(250, (2, 0, 0), format!("{octets} octets received"))
+}
+
+/// 501 to a BDAT that does not say how much follows it.
+pub fn chunk_syntax() -> Reply {
+    let text = "Syntax: BDAT octets [LAST]. What follows cannot be told from commands; closing the connection";
+    Reply::new(501, (5, 5, 4), text)
+}
+
+/// 503 to a command that cannot stand between chunks.
+pub fn between_chunks() -> Reply {
+    Reply::new(503, (5, 5, 1), "the message has begun; go on with BDAT, or send RSET")
+}
+
 /// 250 to RSET and NOOP.
 pub fn ok() -> Reply {
     Reply::new(250, (2, 0, 0), "ok")
@@ -48,7 +64,7 @@ pub fn not_verified() -> Reply {
 
 /// 214 to HELP.
 pub fn help() -> Reply {
-    Reply::new(214, (2, 0, 0), "commands: EHLO HELO MAIL RCPT DATA RSET NOOP QUIT VRFY HELP STARTTLS\nsee RFC 5321")
+    Reply::new(214, (2, 0, 0), "commands: EHLO HELO MAIL RCPT DATA RSET NOOP QUIT VRFY HELP STARTTLS BDAT\nsee RFC 5321")
 }
 
 /// 221 to QUIT.
@@ -74,6 +90,26 @@ pub fn already_tls() -> Reply {
 /// 554 to bytes behind STARTTLS, which somebody in the middle may have put there (CVE-2011-0411).
 pub fn injected() -> Reply {
     Reply::new(554, (5, 5, 1), "nothing may follow STARTTLS before TLS; closing the connection")
+}
+
+/// 554 to a client that did not wait for a reply where it has to (RFC 2920 section 3.1).
+pub fn out_of_step() -> Reply {
+    Reply::new(554, (5, 5, 0), "SMTP synchronisation error: wait for the reply; closing the connection")
+}
+
+/// 554 in place of the greeting, to a client that did not wait for it (RFC 5321 section 3.1).
+pub fn too_early() -> Reply {
+    Reply::new(554, (5, 5, 0), "SMTP synchronisation error: wait for the greeting; closing the connection")
+}
+
+/// 554 to a client that begins with a TLS handshake.
+pub fn tls_too_early() -> Reply {
+    Reply::new(554, (5, 5, 1), "TLS begins with STARTTLS here; closing the connection")
+}
+
+/// 421 after a message with a CR or LF that stands alone: what follows it may be the rest of an attack.
+pub fn not_trusted() -> Reply {
+    Reply::new(421, (4, 7, 0), "nothing is taken behind such a message; closing the connection")
 }
 
 /// 530 to MAIL on a listener with `tls = "require"` (RFC 3207 section 4).
@@ -124,6 +160,17 @@ pub fn source_route() -> Reply {
 /// 550: the domain is ours, the user is not.
 pub fn no_such_user() -> Reply {
     Reply::new(550, (5, 1, 1), "no such user here")
+}
+
+/// A next hop's 5yz to a recipient, with its codes and without its words; 550 5.1.1 where they make no sense.
+pub fn refused_by_next_hop(code: u16, enhanced: Option<&str>) -> Reply {
+    let mut numbers = enhanced.unwrap_or_default().split('.');
+    let enhanced = numbers.next().filter(|class| *class == "5").and_then(|_| {
+        let mut number = || numbers.next().filter(|digits| digits.len() <= 3)?.parse().ok();
+        Some((5, number()?, number()?))
+    });
+    let code = if (500..=599).contains(&code) { code } else { 550 };
+    Reply::new(code, enhanced.unwrap_or((5, 1, 1)), "no such user here")
 }
 
 /// 550 to a client of ours: no route takes the domain.
@@ -195,6 +242,7 @@ pub fn line(fault: LineFault) -> Reply {
         LineFault::BareCr => "bare CR in a command; end lines with CRLF".to_owned(),
         LineFault::Control => "control character in a command".to_owned(),
         LineFault::TooLong { limit } => format!("command line is longer than {limit} bytes"),
+        LineFault::Chunk => return chunk_syntax(),
     };
     Reply::new(500, (5, 5, 2), text)
 }
@@ -205,10 +253,11 @@ pub fn syntax(error: &SyntaxError) -> Reply {
         SyntaxError::UnknownVerb => Reply::new(500, (5, 5, 1), "command not recognised"),
         SyntaxError::NotOffered => Reply::new(502, (5, 5, 1), "command is not offered"),
         SyntaxError::Http => not_http(),
+        SyntaxError::Chunk => chunk_syntax(),
         SyntaxError::NotUtf8 => Reply::new(501, (5, 5, 2), "command is not UTF-8"),
         SyntaxError::Form(form) => Reply::new(501, (5, 5, 4), format!("Syntax: {form}")),
         SyntaxError::Sender(error) => Reply::new(501, (5, 1, 7), format!("{error}. Syntax: MAIL FROM:<address> [parameters]")),
-        SyntaxError::Recipient(error) => Reply::new(501, (5, 1, 3), format!("{error}. Syntax: RCPT TO:<address>")),
+        SyntaxError::Recipient(error) => Reply::new(501, (5, 1, 3), format!("{error}. Syntax: RCPT TO:<address> [parameters]")),
         SyntaxError::Parameter(ParameterError::Form) => Reply::new(501, (5, 5, 4), "Syntax: KEYWORD or KEYWORD=value"),
         SyntaxError::Parameter(ParameterError::Value(form)) => Reply::new(501, (5, 5, 4), format!("Syntax: {form}")),
         SyntaxError::Parameter(ParameterError::Twice(keyword)) => {
@@ -232,5 +281,26 @@ pub fn data(fault: DataFault, id: MessageId) -> Reply {
         }
         DataFault::TooBig { limit } => Reply::new(552, (5, 3, 4), format!("message is larger than the limit of {limit} bytes ({id})")),
         DataFault::NoMemory => no_memory(Some(id)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_next_hops_codes_are_passed_on_where_they_make_sense() {
+        for (code, enhanced, want) in [
+            (550, Some("5.1.1"), "550 5.1.1"),
+            (553, Some("5.1.10"), "553 5.1.10"),
+            (554, None, "554 5.1.1"),
+            (550, Some("4.1.1"), "550 5.1.1"),
+            (550, Some("5.1"), "550 5.1.1"),
+            (550, Some("5.x.1"), "550 5.1.1"),
+            (550, Some("5.1000.1"), "550 5.1.1"),
+            (450, Some("5.7.1"), "550 5.7.1"),
+        ] {
+            assert_eq!(refused_by_next_hop(code, enhanced).to_string(), format!("{want} no such user here"));
+        }
     }
 }

@@ -5,11 +5,14 @@
 //!
 //! ```text
 //!  Fresh ─EHLO─► Idle ─MAIL─► Mail ─DATA─► Data ─end─► Step::Message ─► settle(reply) ─► Idle
-//!    ▲             │            └─RCPT─► Step::Recipient ─► recipient(answer) ─► Mail
+//!    ▲             │            ├─BDAT─► Chunk ─► Chunks ─BDAT LAST─► Chunk ─► Step::Message, likewise
+//!    │             │            └─RCPT─► Step::Recipient ─► recipient(answer) ─► Mail
 //!    └── secured ──┴─STARTTLS─► Step::StartTls
 //! ```
 
+mod chunks;
 mod envelope;
+mod receiving;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -20,16 +23,22 @@ use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
 
-use crate::mail::{Envelope, MessageId, Recipient, ReversePath};
+use crate::mail::dsn::RecipientRequest;
+use crate::mail::{MessageId, Recipient, ReversePath};
 
 use super::command::{self, Command, SyntaxError};
 use super::decoder::{DataFault, Decoder};
-use super::lines::Lines;
+use super::lines::{LineFault, Lines};
 use super::path::ForwardPath;
 use super::replies;
 use super::reply::Reply;
 
+use chunks::{Chunk, Swallowing};
 use envelope::Transaction;
+use receiving::Receiving;
+
+/// How a TLS handshake begins: a record of that kind, of any version (RFC 8446 section 5.1).
+const TLS_HELLO: &[u8] = &[0x16, 0x03];
 
 /// One session. Calls that do not fit the state are ignored: the connection asks [`Session::step`] what to do.
 #[derive(Debug)]
@@ -43,6 +52,7 @@ pub struct Session {
     errors: u32,
     refused_recipients: u32,
     messages: u32,
+    out_of_step: bool,
 }
 
 /// Each state owns what exists in it.
@@ -55,26 +65,23 @@ enum State {
     /// After MAIL.
     Mail(Box<Transaction>),
     /// A recipient waits for an answer.
-    AskedRecipient(Box<Transaction>, ForwardPath),
-    /// DATA waits for an answer.
-    AskedData(Box<Transaction>),
+    AskedRecipient(Box<Transaction>, ForwardPath, RecipientRequest),
+    /// DATA waits for an answer, or the BDAT of a first chunk.
+    AskedData(Box<Transaction>, Option<Chunk>),
     /// The message is coming in.
     Data(Box<Receiving>),
+    /// A chunk of it is coming in.
+    Chunk(Box<Receiving>, Chunk),
+    /// Between its chunks.
+    Chunks(Box<Receiving>),
+    /// A chunk is coming in that is not taken.
+    Swallowing(Box<Swallowing>),
     /// The message was handed over; its reply is awaited.
     Settling(Hello),
     /// STARTTLS was answered; TLS is awaited.
     Securing,
     /// It is over.
     Ended(End),
-}
-
-#[derive(Debug)]
-struct Receiving {
-    id: MessageId,
-    hello: Hello,
-    envelope: Envelope,
-    decoder: Decoder,
-    raw: BytesMut,
 }
 
 impl Session {
@@ -91,6 +98,7 @@ impl Session {
             errors: 0,
             refused_recipients: 0,
             messages: 0,
+            out_of_step: false,
         };
         session.say(&replies::greeting(&session.terms.hostname));
         session
@@ -100,22 +108,30 @@ impl Session {
     pub fn step(&mut self, input: &mut BytesMut) -> Step {
         loop {
             match &mut self.state {
-                State::AskedRecipient(_, path) => return Step::Recipient(path.clone()),
-                State::AskedData(_) => return Step::Data,
+                State::AskedRecipient(_, path, _) => return Step::Recipient(path.clone()),
+                State::AskedData(..) => return Step::Data,
                 State::Settling(_) => return Step::Read,
                 State::Securing => return Step::StartTls,
                 State::Ended(end) => return Step::Close(*end),
                 State::Data(receiving) => {
-                    let ended = receiving.decoder.decode(input, &mut receiving.raw);
-                    let Some(taken) = ended else {
+                    let Some(taken) = receiving.take(input) else {
                         input.clear();
                         return Step::Read;
                     };
                     input.advance(taken);
                     return self.end_data();
                 }
-                State::Fresh | State::Idle(_) | State::Mail(_) => match self.lines.next(input) {
+                State::Chunk(..) | State::Swallowing(_) => {
+                    if let Some(step) = self.chunk(input) {
+                        return step;
+                    }
+                }
+                State::Fresh if self.commands == 0 && input.starts_with(TLS_HELLO) => {
+                    self.end(&replies::tls_too_early(), End::TlsHello);
+                }
+                State::Fresh | State::Idle(_) | State::Mail(_) | State::Chunks(_) => match self.lines.next(input) {
                     None => return Step::Read,
+                    Some(Err(LineFault::Chunk)) => self.end(&replies::chunk_syntax(), End::ChunkSyntax),
                     Some(Err(fault)) => self.fail(&replies::line(fault)),
                     Some(Ok(line)) => {
                         if let Some(step) = self.command(&line, !input.is_empty()) {
@@ -135,8 +151,8 @@ impl Session {
     /// Answers [`Step::Recipient`].
     pub fn recipient(&mut self, answer: Result<Recipient, Reply>) {
         match std::mem::replace(&mut self.state, State::Fresh) {
-            State::AskedRecipient(mut transaction, _) => {
-                let reply = transaction.add(answer);
+            State::AskedRecipient(mut transaction, _, dsn) => {
+                let reply = transaction.add(answer, dsn);
                 self.state = State::Mail(transaction);
                 if reply.is_permanent() {
                     self.refused_recipients += 1;
@@ -150,48 +166,58 @@ impl Session {
         }
     }
 
-    /// Answers [`Step::Data`] with 354; the bytes of the message come next.
+    /// Answers [`Step::Data`]: the bytes of the message come next, after a 354 where it was DATA that asked.
     pub fn begin_data(&mut self, id: MessageId) {
         match std::mem::replace(&mut self.state, State::Fresh) {
-            State::AskedData(transaction) => {
-                let (hello, envelope) = transaction.into_parts();
-                let decoder = Decoder::new(self.terms.data, self.terms.line_endings);
+            State::AskedData(transaction, chunk) => {
                 self.messages += 1;
-                self.state = State::Data(Box::new(Receiving { id, hello, envelope, decoder, raw: BytesMut::new() }));
-                self.say(&replies::send_data());
+                let (limits, endings) = (self.terms.data, self.terms.line_endings);
+                match chunk {
+                    None => {
+                        self.state = State::Data(Box::new(Receiving::new(id, *transaction, Decoder::new(limits, endings))));
+                        self.say(&replies::send_data());
+                    }
+                    Some(chunk) => self.begin_chunk(Box::new(Receiving::new(id, *transaction, Decoder::chunks(limits, endings))), chunk),
+                }
             }
             other => self.state = other,
         }
     }
 
-    /// Answers [`Step::Data`] with a refusal; the transaction stays open.
+    /// Answers [`Step::Data`] with a refusal; after DATA the transaction stays open.
     pub fn refuse_data(&mut self, reply: &Reply) {
         match std::mem::replace(&mut self.state, State::Fresh) {
-            State::AskedData(transaction) => {
+            State::AskedData(transaction, None) => {
                 self.state = State::Mail(transaction);
                 self.say(reply);
             }
+            State::AskedData(transaction, Some(chunk)) => self.swallow(chunk, reply.clone(), State::Idle(transaction.into_hello())),
             other => self.state = other,
         }
     }
 
-    /// Octets of the message that is coming in, as far as it is kept; `None` outside DATA and after a fault.
+    /// Octets of the message that is coming in, as far as it is kept; `None` outside a message and after a fault.
     pub fn receiving(&self) -> Option<usize> {
         match &self.state {
-            State::Data(receiving) if receiving.decoder.fault().is_none() => Some(receiving.raw.len()),
+            State::Data(receiving) | State::Chunk(receiving, _) | State::Chunks(receiving) => receiving.kept(),
             _ => None,
         }
     }
 
-    /// Whether the bytes that come next are a message's.
+    /// Whether a message is coming in.
     pub fn is_in_data(&self) -> bool {
-        matches!(self.state, State::Data(_))
+        matches!(self.state, State::Data(_) | State::Chunk(..) | State::Chunks(_))
     }
 
-    /// There is no memory for the message that is coming in: it is read to its end and then hears 452.
+    /// Whether octets are coming in that are thrown away.
+    pub fn is_swallowing(&self) -> bool {
+        matches!(self.state, State::Swallowing(_))
+    }
+
+    /// There is no memory for the message that is coming in: it is read to its end, or to that of its chunk, and then hears 452.
     pub fn out_of_memory(&mut self) {
-        if let State::Data(receiving) = &mut self.state {
-            receiving.decoder.give_up(DataFault::NoMemory, &mut receiving.raw);
+        if let State::Data(receiving) | State::Chunk(receiving, _) | State::Chunks(receiving) = &mut self.state {
+            receiving.give_up(DataFault::NoMemory);
         }
     }
 
@@ -221,10 +247,23 @@ impl Session {
         self.end(reply, End::Closed);
     }
 
+    /// The client spoke before it was greeted: it hears that instead of the greeting.
+    pub fn too_early(&mut self) {
+        self.out.clear();
+        self.end(&replies::too_early(), End::TooEarly);
+    }
+
+    /// Whether the client did not wait for a reply where it has to.
+    pub fn was_out_of_step(&self) -> bool {
+        self.out_of_step
+    }
+
     /// The sender of the open transaction, before DATA.
     pub fn sender(&self) -> Option<&ReversePath> {
         match &self.state {
-            State::Mail(transaction) | State::AskedRecipient(transaction, _) | State::AskedData(transaction) => Some(transaction.sender()),
+            State::Mail(transaction) | State::AskedRecipient(transaction, ..) | State::AskedData(transaction, _) => {
+                Some(transaction.sender())
+            }
             _ => None,
         }
     }
@@ -232,7 +271,9 @@ impl Session {
     /// How the client introduced itself and whom the open transaction is for so far, before DATA.
     pub fn transaction(&self) -> Option<(&Hello, &[Recipient])> {
         match &self.state {
-            State::Mail(transaction) | State::AskedRecipient(transaction, _) | State::AskedData(transaction) => Some(transaction.facts()),
+            State::Mail(transaction) | State::AskedRecipient(transaction, ..) | State::AskedData(transaction, _) => {
+                Some(transaction.facts())
+            }
             _ => None,
         }
     }
@@ -249,14 +290,24 @@ impl Session {
             self.end(&replies::too_many_commands(), End::Commands);
             return None;
         }
-        match command::parse(line) {
+        let parsed = command::parse(line);
+        if more && parsed.as_ref().is_ok_and(|command| command.ends_group() || !self.may_pipeline()) {
+            self.out_of_step = true;
+            if self.terms.strict_pipelining {
+                self.end(&replies::out_of_step(), End::OutOfStep);
+                return None;
+            }
+        }
+        match parsed {
+            Err(SyntaxError::Chunk) => self.end(&replies::chunk_syntax(), End::ChunkSyntax),
             Err(SyntaxError::Http) => self.end(&replies::not_http(), End::Http),
             Err(error) => self.fail(&replies::syntax(&error)),
             Ok(Command::Ehlo(name)) => self.hello(Hello { name, esmtp: true }),
             Ok(Command::Helo(name)) => self.hello(Hello { name, esmtp: false }),
             Ok(Command::Mail(sender, parameters)) => return self.mail(sender, parameters),
-            Ok(Command::Rcpt(path)) => return self.rcpt(path),
+            Ok(Command::Rcpt(path, dsn)) => return self.rcpt(path, dsn),
             Ok(Command::Data) => self.data(),
+            Ok(Command::Bdat { octets, last }) => self.bdat(octets, last),
             Ok(Command::Rset) => {
                 self.reset();
                 self.say(&replies::ok());
@@ -270,10 +321,22 @@ impl Session {
         None
     }
 
+    /// Whether commands may come in groups: only after EHLO offered it. What stands behind QUIT, STARTTLS and BDAT is not
+    /// read as commands, so it is no matter there.
+    fn may_pipeline(&self) -> bool {
+        match &self.state {
+            State::Idle(hello) => hello.esmtp,
+            State::Mail(transaction) => transaction.facts().0.esmtp,
+            State::Chunks(_) => true,
+            _ => false,
+        }
+    }
+
     fn hello(&mut self, hello: Hello) {
         let mut extensions = Vec::new();
         if hello.esmtp {
-            extensions.extend(["PIPELINING".to_owned(), format!("SIZE {}", self.terms.data.message_size), "8BITMIME".to_owned()]);
+            extensions.extend(["PIPELINING".to_owned(), format!("SIZE {}", self.terms.data.message_size)]);
+            extensions.extend(["8BITMIME", "CHUNKING", "DSN"].map(str::to_owned));
             if self.terms.encryption != Encryption::Off && !self.secured {
                 extensions.push("STARTTLS".to_owned());
             }
@@ -301,24 +364,36 @@ impl Session {
     fn reset(&mut self) {
         self.state = match std::mem::replace(&mut self.state, State::Fresh) {
             State::Mail(transaction) => State::Idle(transaction.into_hello()),
+            State::Chunks(receiving) => State::Idle(receiving.into_hello()),
             other => other,
         };
     }
 
-    /// The end of the data: a message, or what was wrong with it.
+    /// The end of the data. Behind a message with a bare CR or LF nothing is taken: somebody may have made it so that one
+    /// server sees its end where another does not, and then what comes next is part of it.
     fn end_data(&mut self) -> Step {
         let State::Data(receiving) = std::mem::replace(&mut self.state, State::Fresh) else { return Step::Read };
-        let Receiving { id, hello, envelope, decoder, raw } = *receiving;
-        match decoder.fault() {
-            None => {
-                self.state = State::Settling(hello.clone());
-                Step::Message(Box::new(Received { id, hello, envelope, raw: raw.freeze(), normalised: decoder.normalised() }))
+        let odd_ends = receiving.has_odd_ends();
+        let step = self.conclude(receiving);
+        if odd_ends {
+            self.end(&replies::not_trusted(), End::OddEnds);
+        }
+        step
+    }
+
+    /// A message that has come to its end, or what is wrong with it.
+    fn conclude(&mut self, receiving: Box<Receiving>) -> Step {
+        match receiving.conclude() {
+            Ok(received) => {
+                self.state = State::Settling(received.hello.clone());
+                Step::Message(Box::new(received))
             }
-            Some(fault) => {
-                self.state = State::Idle(hello.clone());
-                let reply = replies::data(fault, id);
-                self.say(&reply);
-                Step::Refused(Refused::Data { id, hello, envelope, fault, reply })
+            Err(refused) => {
+                if let Refused::Data { hello, reply, .. } = &*refused {
+                    self.state = State::Idle(hello.clone());
+                    self.say(reply);
+                }
+                Step::Refused(*refused)
             }
         }
     }

@@ -5,17 +5,19 @@
 //! listener: line_endings = "normalise"       a line for the listener's settings (default: inbound)
 //! limits: errors = 3                         a line for [limits]
 //! c: EHLO client.test                        we send this and CRLF; lines in a row go out in one write
-//! c-raw: a bare LF:\n                        we send exactly this; \r \n \0 \\ are escapes
+//! c-raw: a bare LF:\n                        we send exactly this; \r \n \0 \xff \\ are escapes
 //! s: 250-mx.ours.test                        the server's next line; * stands for anything
 //! closed                                     the server says no more and closes
 //! got: from <a@b.test> to bob@ours.test *    the last message handed to the pipeline, or "nothing" if there was none
 //! got-bytes: Subject: x\r\n                  its bytes
 //! ```
 //!
-//! Users that exist: anybody in legacy.test, ann and bob in ours.test, anybody elsewhere by the route "internet".
+//! Users that exist: anybody in legacy.test, ann and bob in ours.test, anybody elsewhere by the route "internet". In
+//! asked.test the next hop is asked: it knows all but nobody, finds moved elsewhere, and never answers about slow.
 
 use std::path::{Path, PathBuf};
 
+use mailweir::mail::Recipient;
 use mailweir::pipeline::Incoming;
 
 use crate::harness::{Client, Server};
@@ -94,7 +96,10 @@ async fn check(client: &mut Client<tokio::net::TcpStream>, server: &Server, word
 
 fn describe(message: &Incoming) -> String {
     let envelope = &message.envelope;
-    let recipients: Vec<_> = envelope.recipients.iter().map(|r| format!("{} ({} {})", r.address, r.direction, r.route)).collect();
+    let notify = |recipient: &Recipient| recipient.dsn.notify.map_or(String::new(), |notify| format!(" NOTIFY={notify}"));
+    let orcpt = |recipient: &Recipient| recipient.dsn.orcpt.as_ref().map_or(String::new(), |orcpt| format!(" ORCPT={orcpt}"));
+    let describe = |r: &Recipient| format!("{} ({} {}{}{})", r.address, r.direction, r.route, notify(r), orcpt(r));
+    let recipients: Vec<_> = envelope.recipients.iter().map(describe).collect();
     let mut text = format!("from {} to {}", envelope.sender, recipients.join(", "));
     let origin = &message.origin;
     for (holds, word) in [
@@ -104,6 +109,12 @@ fn describe(message: &Incoming) -> String {
         (!origin.esmtp, "; HELO"),
     ] {
         text.push_str(if holds { word } else { "" });
+    }
+    if let Some(ret) = envelope.dsn.ret {
+        text.push_str(&format!("; RET={}", ret.as_str()));
+    }
+    if let Some(envid) = &envelope.dsn.envid {
+        text.push_str(&format!(" ENVID={envid}"));
     }
     text
 }
@@ -127,6 +138,10 @@ fn unescape(text: &str) -> Vec<u8> {
                 Some(b'r') => b'\r',
                 Some(b'n') => b'\n',
                 Some(b'0') => 0,
+                Some(b'x') => {
+                    let digits: String = rest.by_ref().take(2).map(char::from).collect();
+                    u8::from_str_radix(&digits, 16).unwrap()
+                }
                 other => other.unwrap_or(b'\\'),
             },
             other => other,

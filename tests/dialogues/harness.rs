@@ -43,7 +43,14 @@ impl Accept for Sink {
     }
 
     async fn verify(&self, recipient: Recipient) -> Result<Recipient, HopReply> {
-        Ok(recipient)
+        let said = |code, enhanced: &str, text: &str| HopReply { code, enhanced: Some(enhanced.into()), text: text.into() };
+        match recipient.address.as_str() {
+            "nobody@asked.test" => Err(said(553, "5.1.10", "secret words of the next hop")),
+            "moved@asked.test" => Ok(Recipient { route: "exchange".into(), ..recipient }),
+            "slow@asked.test" => std::future::pending().await,
+            address if address.ends_with("@asked.test") => Ok(recipient),
+            address => panic!("{address} is on a route without call-out"),
+        }
     }
 
     fn routes(&self) -> Arc<Routes> {
@@ -51,7 +58,7 @@ impl Accept for Sink {
     }
 }
 
-/// Ours: legacy.test (exchange), ours.test with ann and bob only (groupwise). All else goes to the internet.
+/// Ours: legacy.test (exchange), ours.test with ann and bob only (groupwise), asked.test (with call-out). All else goes to the internet.
 fn routes() -> Routes {
     let route = |name: &str, domains: &[&str], users: Option<&[&str]>| Route {
         name: name.into(),
@@ -69,11 +76,12 @@ fn routes() -> Routes {
         warn_after: None,
         tls: None,
         auth: None,
-        callout: false,
+        callout: name == "asked",
     };
     Routes::new([
         route("exchange", &["legacy.test"], None),
         route("groupwise", &["ours.test"], Some(&["ann@ours.test", "bob@ours.test"])),
+        route("asked", &["asked.test"], None),
         route("internet", &["*"], None),
     ])
 }
@@ -159,6 +167,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 
     pub fn into_inner(self) -> S {
         assert!(self.0.buffer().is_empty(), "unread: {:?}", String::from_utf8_lossy(self.0.buffer()));
+        self.0.into_inner()
+    }
+
+    /// The stream, whatever has come over it and was not read.
+    pub fn into_inner_unread(self) -> S {
         self.0.into_inner()
     }
 

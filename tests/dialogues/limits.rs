@@ -70,6 +70,15 @@ async fn silent_and_slow_clients_hear_421() {
             "EHLO c.test\nMAIL FROM:<>\nRCPT TO:<bob@ours.test>\nDATA\nhel",
             vec!["220", "250-", "250", "250", "354"],
         ),
+        // A chunk, between chunks, and a chunk that is thrown away.
+        ("data_idle = \"100ms\"", "HELO c.test\nMAIL FROM:<>\nRCPT TO:<bob@ours.test>\nBDAT 9 LAST\nhel", vec!["220", "250", "250", "250"]),
+        (
+            "data_time = \"100ms\"",
+            "HELO c.test\nMAIL FROM:<>\nRCPT TO:<bob@ours.test>\nBDAT 2\n\nNOOP\n",
+            vec!["220", "250", "250", "250", "250", "250"],
+        ),
+        ("data_idle = \"100ms\"", "HELO c.test\nBDAT 99999\nhel", vec!["220", "250"]),
+        ("data_time = \"100ms\"", "HELO c.test\nBDAT 99999\nhel", vec!["220", "250"]),
     ];
     for (limits, lines, replies) in rows {
         let server = Server::start("", limits);
@@ -101,6 +110,125 @@ async fn one_byte_now_and_then_does_not_keep_a_message_open() {
     tokio::io::AsyncBufReadExt::read_line(&mut tokio::io::BufReader::new(read), &mut line).await.unwrap();
     assert!(line.starts_with("421 4.4.2"), "{line}");
     trickle.await.unwrap();
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn one_byte_now_and_then_does_not_keep_a_command_open() {
+    let server = Server::start("", "command_time = \"300ms\"");
+    let mut client = server.client().await;
+    client.expect("220").await;
+    let (read, mut write) = client.into_inner().into_split();
+    let trickle = tokio::spawn(async move {
+        while tokio::io::AsyncWriteExt::write_all(&mut write, b"x").await.is_ok() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    });
+    let mut line = String::new();
+    tokio::io::AsyncBufReadExt::read_line(&mut tokio::io::BufReader::new(read), &mut line).await.unwrap();
+    assert!(line.starts_with("421 4.4.2"), "{line}");
+    trickle.await.unwrap();
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_line_of_ten_megabytes_is_one_error() {
+    let server = Server::start("", "errors = 2");
+    let mut client = server.client().await;
+    client.expect("220").await;
+    client.send(vec![b'x'; 10_000_000]).await;
+    client.talk("\nHELO c.test\nQUIT\n", &["500 5.5.2 command line is longer", "250", "221"]).await;
+    client.closed().await;
+    // One that looks like a chunk leaves no doubt: it is over.
+    let mut client = server.client().await;
+    client.expect("220").await;
+    client.send([&b"BDAT "[..], &vec![b'1'; 1_000_000], b"\r\nNOOP\r\n"].concat()).await;
+    client.expect("501 5.5.4").await;
+    client.closed().await;
+    drop(client);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_speaks_before_the_greeting_hears_554_where_that_is_watched() {
+    let server = Server::start("greet_pause = \"20s\"", "");
+    for words in [&b"EHLO client.test\r\n"[..], b"\0", b"GET / HTTP/1.1\r\n\r\n"] {
+        let mut client = server.client().await;
+        client.send(words).await;
+        client.expect("554 5.5.0").await;
+        client.closed().await;
+    }
+    // One that leaves meanwhile is gone, and one that waits when we go down hears so.
+    drop(server.client().await);
+    let mut client = server.client().await;
+    server.shutdown.cancel();
+    let line = client.line().await;
+    assert!(line.is_empty() || line.contains("421 4.3.2") || line.starts_with("220"), "{line}");
+    drop(client);
+    server.stop().await;
+
+    let server = Server::start("greet_pause = \"50ms\"", "");
+    let mut client = server.client().await;
+    client.expect("220").await;
+    client.talk(START, &START_REPLIES).await;
+    drop(client);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_ends_its_side_is_let_go() {
+    let server = Server::start("", "connections = 1");
+    for lines in ["", "NOOP\r\nMAIL FR", "HELO c\r\nBDAT 5\r\nab", "HELO c\r\nMAIL FROM:<>\r\nRCPT TO:<bob@ours.test>\r\nBDAT 5 LAST\r\nab"]
+    {
+        let mut client = server.client_with_a_place().await;
+        client.send(lines).await;
+        let mut socket = client.into_inner_unread();
+        tokio::io::AsyncWriteExt::shutdown(&mut socket).await.unwrap();
+        let mut rest = Vec::new();
+        let _reset_counts_as_closed = tokio::io::AsyncReadExt::read_to_end(&mut socket, &mut rest).await;
+    }
+    drop(server.client_with_a_place().await);
+    assert!(server.messages().is_empty());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_next_hop_said_is_written_down() {
+    let server = Server::start("", "");
+    let mut client = server.client().await;
+    client
+        .talk("HELO c\nMAIL FROM:<a@else.test>\nRCPT TO:<nobody@asked.test>\n", &["220", "250", "250", "553 5.1.10 no such user here ("])
+        .await;
+    let turned = server.sink.turned.lock().unwrap().pop().unwrap();
+    assert_eq!(turned.recipients, ["nobody@asked.test".parse().unwrap()]);
+    assert!(turned.reply.starts_with("553 5.1.10 no such user here ("), "{}", turned.reply);
+    assert!(turned.reply.ends_with("; the next hop said: 553 5.1.10 secret words of the next hop"), "{}", turned.reply);
+    drop(client);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn chunks_share_the_memory_for_mail() {
+    // 128 KiB: two steps.
+    let server = Server::start("", "memory = \"128KiB\"\nmessage_size = \"100KiB\"\nmemory_wait = \"50ms\"");
+    let (mut one, mut two) = (server.client().await, server.client().await);
+    let start = "HELO c\nMAIL FROM:<>\nRCPT TO:<bob@ours.test>\n";
+    for client in [&mut one, &mut two] {
+        client.talk(start, &["220", "250", "250", "250"]).await;
+    }
+    let chunk = format!("BDAT 60000\r\n{}", "x".repeat(60_000));
+    one.send(&chunk).await;
+    one.expect("250 2.0.0 60000 octets received").await;
+    // What it holds between its chunks is missing for the other, whose first chunk fits and whose second does not.
+    two.send(&chunk).await;
+    two.expect("250").await;
+    two.send(format!("BDAT 30000 LAST\r\n{}NOOP\r\n", "x".repeat(30_000))).await;
+    two.expect("452 4.3.1").await;
+    two.expect("250 2.0.0 ok").await;
+    one.send(format!("BDAT 30000 LAST\r\n{}", "x".repeat(30_000))).await;
+    one.expect("250 2.0.0 accepted").await;
+    assert_eq!(server.messages().iter().map(|message| message.raw.len()).collect::<Vec<_>>(), [90_000]);
+    drop((one, two));
     server.stop().await;
 }
 

@@ -41,10 +41,16 @@ async fn metrics_and_one_line_for_each_refusal() {
     second.closed().await;
     client.talk(START, &START_REPLIES).await;
     client.talk("RCPT TO:<x@else.test>\nRCPT TO:<carl@ours.test>\n", &["550 5.7.1", "550 5.1.1"]).await;
-    client.talk("DATA\n", &["354"]).await;
-    client.send("Subject: secret\r\nbody\n\r\n.\r\n").await;
+    client.talk("RCPT TO:<nobody@asked.test>\n", &["553 5.1.10"]).await;
+    client.talk("RSET\nMAIL FROM:<a@else.test> SIZE=1001\n", &["250", "552"]).await;
+    client.talk("NOOP\nMAIL FROM:<a@else.test>\nRCPT TO:<bob@ours.test>\nDATA\n", &["250", "250", "250", "354"]).await;
+    client.send("Subject: hush\r\nthe text\n\r\n.\r\n").await;
     client.expect("550 5.6.0").await;
-    client.talk("MAIL FROM:<a@else.test> SIZE=1001\n", &["552"]).await;
+    client.expect("421 4.7.0").await;
+    client.closed().await;
+    drop(client);
+    let mut client = server.client_with_a_place().await;
+    client.talk("EHLO client.test\n", &["250-"]).await;
     assert!(handle.render().contains("mailweir_connections{listener=\"test\"} 1"));
     client.talk("GET / HTTP/1.1\n", &["554"]).await;
     client.closed().await;
@@ -54,7 +60,10 @@ async fn metrics_and_one_line_for_each_refusal() {
     let text = handle.render();
     for want in [
         "mailweir_connections{listener=\"test\"} 0",
-        "mailweir_connections_total{listener=\"test\"} 1",
+        "mailweir_connections_total{listener=\"test\"} 2",
+        "mailweir_unsynchronised_sessions_total 1",
+        "mailweir_rejected_recipients_total{reason=\"callout\"} 1",
+        "mailweir_sessions_refused_total{reason=\"bare_line_ends\"} 1",
         "mailweir_sessions_refused_total{reason=\"connections\"} 1",
         "mailweir_sessions_refused_total{reason=\"http\"} 1",
         "mailweir_rejected_recipients_total{reason=\"relay\"} 1",
@@ -77,11 +86,15 @@ async fn metrics_and_one_line_for_each_refusal() {
             ("session refused", "connections"),
             ("recipient refused", "relay"),
             ("recipient refused", "no_such_user"),
-            ("message refused at the end of data", "bare_lf"),
+            ("recipient refused", "callout"),
             ("message refused at MAIL", "too_big"),
+            ("message refused at the end of data", "bare_lf"),
+            ("session refused", "bare_line_ends"),
+            ("client did not wait for a reply where it has to", "out_of_step"),
             ("session refused", "http"),
         ]
     );
-    assert!(!log.contains("secret") && !log.contains("body"), "never a body:\n{log}");
+    assert!(!log.contains("hush") && !log.contains("the text"), "never a body:\n{log}");
+    assert!(log.contains("secret words of the next hop"), "what the client does not hear, the operator reads:\n{log}");
     assert!(log.contains("\"sender\":\"<a@else.test>\"") && log.contains("\"recipient\":\"carl@ours.test\""), "{log}");
 }

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use crate::mail::{Body, Envelope, Recipient, ReversePath};
+use crate::mail::dsn::RecipientRequest;
+use crate::mail::{Address, Envelope, Recipient, ReversePath};
 use crate::smtp::parameters::MailParameters;
 use crate::smtp::path::ForwardPath;
 use crate::smtp::replies;
@@ -15,8 +16,7 @@ use super::{Encryption, End, Hello, Refused, Session, State, Step};
 pub(super) struct Transaction {
     hello: Hello,
     sender: ReversePath,
-    body: Body,
-    smtputf8: bool,
+    parameters: MailParameters,
     recipients: Vec<Recipient>,
     /// Keys of the recipients: the same one again is answered 250 and kept once.
     keys: HashSet<String>,
@@ -25,8 +25,8 @@ pub(super) struct Transaction {
 }
 
 impl Transaction {
-    fn new(hello: Hello, sender: ReversePath, body: Body, smtputf8: bool) -> Self {
-        Self { hello, sender, body, smtputf8, recipients: Vec::new(), keys: HashSet::new(), refused_any: false }
+    fn new(hello: Hello, sender: ReversePath, parameters: MailParameters) -> Self {
+        Self { hello, sender, parameters, recipients: Vec::new(), keys: HashSet::new(), refused_any: false }
     }
 
     /// How the client introduced itself, and the recipients so far.
@@ -34,10 +34,11 @@ impl Transaction {
         (&self.hello, &self.recipients)
     }
 
-    /// Takes the answer about a recipient; gives the reply to the client.
-    pub(super) fn add(&mut self, answer: Result<Recipient, Reply>) -> Reply {
+    /// Takes the answer about a recipient, and what RCPT asked for it; gives the reply to the client.
+    pub(super) fn add(&mut self, answer: Result<Recipient, Reply>, dsn: RecipientRequest) -> Reply {
         match answer {
             Ok(recipient) => {
+                let recipient = Recipient { dsn, ..recipient };
                 if self.keys.insert(recipient.address.key()) {
                     self.recipients.push(recipient);
                 }
@@ -50,9 +51,17 @@ impl Transaction {
         }
     }
 
-    pub(super) fn into_parts(self) -> (Hello, Envelope) {
-        let Self { hello, sender, recipients, body, smtputf8, .. } = self;
-        (hello, Envelope { sender, recipients, body, smtputf8, dsn: Default::default() })
+    /// Why no message can be sent: there is nobody to send it to.
+    pub(super) fn without_recipients(&self) -> Option<Reply> {
+        let reply = if self.refused_any { replies::no_valid_recipients() } else { replies::not_now("RCPT") };
+        self.recipients.is_empty().then_some(reply)
+    }
+
+    /// Who sent it, the envelope, and the SIZE that was declared, in octets.
+    pub(super) fn into_parts(self) -> (Hello, Envelope, u64) {
+        let Self { hello, sender, recipients, parameters, .. } = self;
+        let MailParameters { size, body, smtputf8, dsn } = parameters;
+        (hello, Envelope { sender, recipients, body, smtputf8, dsn }, size.unwrap_or(0))
     }
 
     pub(super) fn sender(&self) -> &ReversePath {
@@ -72,12 +81,16 @@ impl Session {
                 self.fail(&replies::not_now("EHLO or HELO"));
                 return None;
             }
+            State::Chunks(_) => {
+                self.fail(&replies::between_chunks());
+                return None;
+            }
             _ => {
                 self.fail(&replies::nested_mail());
                 return None;
             }
         };
-        let MailParameters { size, body, smtputf8 } = parameters;
+        let MailParameters { size, smtputf8, .. } = parameters;
         let limit = self.terms.data.message_size;
         if self.terms.encryption == Encryption::Required && !self.secured {
             self.fail(&replies::tls_first());
@@ -89,18 +102,19 @@ impl Session {
         } else if self.messages >= self.terms.messages {
             self.end(&replies::too_many_messages(self.terms.messages), End::Messages);
         } else {
-            self.state = State::Mail(Box::new(Transaction::new(hello, sender, body, smtputf8)));
+            self.state = State::Mail(Box::new(Transaction::new(hello, sender, parameters)));
             self.say(&replies::sender_ok());
         }
         None
     }
 
-    pub(super) fn rcpt(&mut self, path: ForwardPath) -> Option<Step> {
+    pub(super) fn rcpt(&mut self, path: ForwardPath, dsn: RecipientRequest) -> Option<Step> {
         let State::Mail(transaction) = &mut self.state else {
-            self.fail(&replies::not_now("MAIL"));
+            self.fail(&self.before_mail());
             return None;
         };
-        if !transaction.smtputf8 && path.address().is_some_and(|address| !address.is_ascii()) {
+        let is_ascii = path.address().is_none_or(Address::is_ascii) && dsn.orcpt.as_deref().is_none_or(str::is_ascii);
+        if !transaction.parameters.smtputf8 && !is_ascii {
             transaction.refused_any = true;
             self.say(&replies::needs_smtputf8());
             return None;
@@ -111,23 +125,29 @@ impl Session {
             return Some(Step::Refused(Refused::Recipient));
         }
         if let State::Mail(transaction) = std::mem::replace(&mut self.state, State::Fresh) {
-            self.state = State::AskedRecipient(transaction, path);
+            self.state = State::AskedRecipient(transaction, path, dsn);
         }
         None
     }
 
     pub(super) fn data(&mut self) {
         match std::mem::replace(&mut self.state, State::Fresh) {
-            State::Mail(transaction) if transaction.recipients.is_empty() => {
-                let reply = if transaction.refused_any { replies::no_valid_recipients() } else { replies::not_now("RCPT") };
-                self.state = State::Mail(transaction);
-                self.fail(&reply);
-            }
-            State::Mail(transaction) => self.state = State::AskedData(transaction),
+            State::Mail(transaction) => match transaction.without_recipients() {
+                Some(reply) => {
+                    self.state = State::Mail(transaction);
+                    self.fail(&reply);
+                }
+                None => self.state = State::AskedData(transaction, None),
+            },
             other => {
                 self.state = other;
-                self.fail(&replies::not_now("MAIL"));
+                self.fail(&self.before_mail());
             }
         }
+    }
+
+    /// What a command hears that needs an open transaction.
+    fn before_mail(&self) -> Reply {
+        if matches!(self.state, State::Chunks(_)) { replies::between_chunks() } else { replies::not_now("MAIL") }
     }
 }

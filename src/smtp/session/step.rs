@@ -41,6 +41,8 @@ pub struct Terms {
     pub messages: u32,
     /// STARTTLS.
     pub encryption: Encryption,
+    /// A client that does not wait for a reply where it has to (RFC 2920 section 3.1) is sent away.
+    pub strict_pipelining: bool,
 }
 
 /// How the client introduced itself.
@@ -109,8 +111,18 @@ pub enum End {
     Messages,
     /// The client speaks HTTP.
     Http,
+    /// The client speaks TLS without STARTTLS.
+    TlsHello,
     /// Commands came behind STARTTLS.
     Injection,
+    /// The client spoke before the greeting.
+    TooEarly,
+    /// It did not wait for a reply where it has to.
+    OutOfStep,
+    /// A BDAT did not say how many octets follow it.
+    ChunkSyntax,
+    /// A message had a CR or LF that stands alone: what follows it is not read.
+    OddEnds,
     /// The reply to a message was 421, or the connection's side ended it.
     Closed,
 }

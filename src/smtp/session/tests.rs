@@ -1,7 +1,10 @@
 //! Sessions without sockets: whole conversations, each also cut at every byte.
 
+mod chunks;
+mod smuggling;
+
 use super::*;
-use crate::mail::{Address, Direction};
+use crate::mail::{Address, Direction, Envelope};
 use crate::smtp::decoder::{DataLimits, LineEndings};
 
 fn terms() -> Terms {
@@ -16,6 +19,7 @@ fn terms() -> Terms {
         refused_recipients: 3,
         messages: 2,
         encryption: Encryption::Offered,
+        strict_pipelining: false,
     }
 }
 
@@ -28,6 +32,7 @@ fn id() -> MessageId {
 struct Seen {
     said: String,
     messages: Vec<(String, Vec<String>, Vec<u8>)>,
+    envelopes: Vec<Envelope>,
     faults: Vec<DataFault>,
     asked: Vec<ForwardPath>,
     end: Option<End>,
@@ -60,6 +65,7 @@ fn run(terms: &Terms, pieces: &[&[u8]]) -> Seen {
                 Step::Message(received) => {
                     let recipients = received.envelope.recipients.iter().map(|r| r.address.to_string()).collect();
                     seen.messages.push((received.envelope.sender.to_string(), recipients, received.raw.to_vec()));
+                    seen.envelopes.push(received.envelope);
                     session.settle(&Reply::new(250, (2, 0, 0), "taken"));
                 }
                 Step::Refused(Refused::Data { fault, .. }) => seen.faults.push(fault),
@@ -111,7 +117,7 @@ fn a_transaction() {
         &terms(),
         "EHLO client.test\nMAIL FROM:<a@else.test> SIZE=12 BODY=8BITMIME\nRCPT TO:<bob@ours.test>\nRCPT TO:<BOB@ours.test>\nRCPT TO:<postmaster>\nDATA\nhello\n..x\n.\nQUIT\n",
     );
-    let ehlo = "250-mx.test\r\n250-PIPELINING\r\n250-SIZE 200\r\n250-8BITMIME\r\n250-STARTTLS\r\n250-ENHANCEDSTATUSCODES\r\n250-SMTPUTF8\r\n250 HELP\r\n";
+    let ehlo = "250-mx.test\r\n250-PIPELINING\r\n250-SIZE 200\r\n250-8BITMIME\r\n250-CHUNKING\r\n250-DSN\r\n250-STARTTLS\r\n250-ENHANCEDSTATUSCODES\r\n250-SMTPUTF8\r\n250 HELP\r\n";
     assert!(seen.said.starts_with(ehlo), "{}", seen.said);
     assert_eq!(codes(&seen.said), ["250", "250 2.1.0", "250 2.1.5", "250 2.1.5", "250 2.1.5", "354", "250 2.0.0", "221 2.0.0"]);
     let recipients = vec!["bob@ours.test".to_owned(), "postmaster@ours.test".to_owned()];
@@ -173,6 +179,11 @@ fn limits_end_a_session() {
         ("NOOP\n".repeat(21), "421 4.7.0", End::Commands),
         ("GET / HTTP/1.1\nHost: x\n".to_owned(), "554 5.5.1", End::Http),
         ("EHLO c\nPOST / HTTP/1.1\n".to_owned(), "554 5.5.1", End::Http),
+        ("PRI * HTTP/2.0\n\nSM\n".to_owned(), "554 5.5.1", End::Http),
+        ("\x16\x03\x01\x02\n\x01\n".to_owned(), "554 5.5.1", End::TlsHello),
+        ("RSET\n".repeat(21), "421 4.7.0", End::Commands),
+        ("EHLO c\n".repeat(21), "421 4.7.0", End::Commands),
+        (format!("EHLO c\n{}", "BDAT 0\n".repeat(20)), "421 4.7.0", End::Commands),
     ];
     for (lines, last, end) in rows {
         let seen = talk(&terms(), &lines);
@@ -202,8 +213,13 @@ fn what_is_wrong_with_a_message_is_said_at_its_end() {
         for cut in 0..=input.len() {
             let (a, b) = input.as_bytes().split_at(cut);
             let seen = run(&terms(), &[a, b]);
-            assert!(seen.said.ends_with(&format!("{reply}\r\n250 2.0.0 ok\r\n")), "{}", seen.said);
-            assert_eq!((seen.messages.len(), seen.faults), (0, vec![fault]));
+            // Behind a bare CR or LF nothing is read any more.
+            let (then, end) = match fault {
+                DataFault::Nul { .. } => ("250 2.0.0 ok", None),
+                _ => ("421 4.7.0 nothing is taken behind such a message; closing the connection", Some(End::OddEnds)),
+            };
+            assert!(seen.said.ends_with(&format!("{reply}\r\n{then}\r\n")), "{}", seen.said);
+            assert_eq!((seen.messages.len(), seen.faults, seen.end), (0, vec![fault], end));
         }
     }
     let long = format!("{start}{}\n.\nNOOP\n", "x".repeat(101));
@@ -232,6 +248,66 @@ fn no_memory_is_temporary() {
     assert!(matches!(session.step(&mut input), Step::Refused(Refused::Data { fault: DataFault::NoMemory, .. })));
     let said = String::from_utf8(session.take_output()).unwrap();
     assert_eq!(codes(&said)[4..], ["452 4.3.1", "354", "452 4.3.1"]);
+}
+
+#[test]
+fn who_does_not_wait_is_noted_or_sent_away() {
+    let strict = Terms { strict_pipelining: true, ..terms() };
+    let mail = "MAIL FROM:<>\r\nRCPT TO:<a@ours.test>\r\n";
+    let message = format!("{mail}DATA\r\n");
+    let rows: &[(&[&str], bool)] = &[
+        // As RFC 2920 wants it.
+        (&["EHLO c\r\n", &message, "x\r\n.\r\n"], true),
+        (&["EHLO c\r\n", &message, &format!("x\r\n.\r\n{message}"), "y\r\n.\r\nQUIT\r\n"], true),
+        (&["EHLO c\r\n", &format!("{mail}BDAT 1\r\nxBDAT 1 LAST\r\ny{mail}BDAT 2 LAST\r\nzzQUIT\r\n")], true),
+        (&["EHLO c\r\n", "RSET\r\nQUIT\r\nrubbish\r\n"], true),
+        (&["HELO c\r\n", "MAIL FROM:<>\r\n", "RCPT TO:<a@ours.test>\r\n", "DATA\r\n", "x\r\n.\r\n"], true),
+        // Not so.
+        (&["EHLO c\r\nMAIL FROM:<>\r\n"], false),
+        (&["NOOP\r\nEHLO c\r\n"], false),
+        (&["HELO c\r\n", mail], false),
+        (&["EHLO c\r\n", &format!("{message}x\r\n.\r\n")], false),
+        (&["EHLO c\r\n", "NOOP\r\nRSET\r\n"], false),
+        (&["EHLO c\r\n", "VRFY a\r\nRSET\r\n"], false),
+    ];
+    for (pieces, fine) in rows {
+        let pieces: Vec<&[u8]> = pieces.iter().map(|piece| piece.as_bytes()).collect();
+        let seen = run(&strict, &pieces);
+        assert_eq!(seen.end == Some(End::OutOfStep), !fine, "{:?} {}", pieces, seen.said);
+        assert_eq!(seen.said.ends_with("554 5.5.0 SMTP synchronisation error: wait for the reply; closing the connection\r\n"), !fine);
+        let noted = run(&terms(), &pieces);
+        assert!(!noted.said.contains("554"), "noted only: {}", noted.said);
+    }
+    let mut session = Session::new(Arc::new(terms()));
+    let _read = session.step(&mut BytesMut::from("NOOP\r\nNOOP\r\n"));
+    assert!(session.was_out_of_step());
+}
+
+#[test]
+fn requests_about_notifications_reach_the_envelope() {
+    use crate::mail::dsn::{MessageRequest, Notify, RecipientRequest, Ret};
+    let lines = "EHLO c\nMAIL FROM:<a@else.test> RET=HDRS ENVID=QQ+2B1\nRCPT TO:<a@ours.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;x@else.test\n\
+        RCPT TO:<b@ours.test> NOTIFY=NEVER\nRCPT TO:<A@ours.test> NOTIFY=NEVER\nDATA\nx\n.\n";
+    let envelope = talk(&terms(), lines).envelopes.remove(0);
+    assert_eq!(envelope.dsn, MessageRequest { ret: Some(Ret::Hdrs), envid: Some("QQ+2B1".into()) });
+    let asked: Vec<RecipientRequest> = envelope.recipients.into_iter().map(|recipient| recipient.dsn).collect();
+    let on = Notify::On { success: true, failure: false, delay: true };
+    let first = RecipientRequest { notify: Some(on), orcpt: Some("rfc822;x@else.test".into()) };
+    assert_eq!(asked, [first, RecipientRequest { notify: Some(Notify::Never), orcpt: None }], "a recipient given twice keeps what it had");
+
+    let start = "EHLO c\nMAIL FROM:<a@else.test>";
+    for (lines, want) in [
+        (" RET=ALL\n", "501 5.5.4"),
+        (" RET=FULL RET=FULL\n", "501 5.5.4"),
+        (" ENVID=a+2b\n", "501 5.5.4"),
+        ("\nRCPT TO:<a@ours.test> NOTIFY=NEVER,DELAY\n", "501 5.5.4"),
+        ("\nRCPT TO:<a@ours.test> ORCPT=a@ours.test\n", "501 5.5.4"),
+        ("\nRCPT TO:<a@ours.test> ORCPT=utf-8;ü@x.test\n", "553 5.6.7"),
+        (" SMTPUTF8\nRCPT TO:<a@ours.test> ORCPT=utf-8;ü@x.test\n", "250 2.1.5"),
+        ("\nRCPT TO:<a@ours.test> RRVS=2014\n", "555 5.5.4"),
+    ] {
+        assert_eq!(codes(&talk(&terms(), &format!("{start}{lines}")).said).last().map(String::as_str), Some(want), "{lines:?}");
+    }
 }
 
 #[test]
@@ -272,7 +348,7 @@ mod any_input {
     use proptest::prelude::*;
 
     /// What conversations, and attacks on them, are made of.
-    const PIECES: [&str; 22] = [
+    const PIECES: [&str; 26] = [
         "EHLO c",
         "HELO c",
         "MAIL FROM:<a@else.test>",
@@ -280,6 +356,10 @@ mod any_input {
         "RCPT TO:<a@ours.test>",
         "RCPT TO:<b@else.test>",
         "DATA",
+        "BDAT 4\r\n",
+        "BDAT 7 LAST\r\n",
+        "BDAT 0 LAST\r\n",
+        "BDAT 1",
         "RSET",
         "NOOP",
         "QUIT",

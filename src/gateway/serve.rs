@@ -195,13 +195,13 @@ mod tests {
         };
         let [a, b] = ["127.0.0.1:25", "127.0.0.2:25"];
         let have = [("in", a.parse().unwrap()), ("out", b.parse().unwrap())];
-        let rows: [(&[(&str, &str)], &[Option<usize>]); 6] = [
-            (&[("in", a), ("out", b)], &[Some(0), Some(1)]),
-            (&[("out", b)], &[Some(1)]),
-            (&[("inside", a), ("out", b)], &[Some(0), Some(1)]),
-            (&[("in", b), ("out", a)], &[Some(1), Some(0)]),
-            (&[("in", "127.0.0.3:25")], &[None]),
-            (&[("new", a), ("in", a)], &[None, Some(0)]),
+        let rows = [
+            (vec![("in", a), ("out", b)], vec![Some(0), Some(1)]),
+            (vec![("out", b)], vec![Some(1)]),
+            (vec![("inside", a), ("out", b)], vec![Some(0), Some(1)]),
+            (vec![("in", b), ("out", a)], vec![Some(1), Some(0)]),
+            (vec![("in", "127.0.0.3:25")], vec![None]),
+            (vec![("new", a), ("in", a)], vec![None, Some(0)]),
         ];
         for (wanted, places) in rows {
             let wanted: Vec<ListenerSettings> = wanted.iter().map(|(name, address)| settings(name, address)).collect();

@@ -28,7 +28,7 @@ impl Given {
         let mut found = Vec::new();
         for place in 0..sockets.len() {
             let name = names.get(place).copied().unwrap_or_default().to_owned();
-            let taken = sockets.take_tcp_listener(place).and_then(|socket| Ok(socket.map(|socket| (socket.local_addr(), socket))));
+            let taken = sockets.take_tcp_listener(place).map(|socket| socket.map(|socket| (socket.local_addr(), socket)));
             match taken {
                 Ok(Some((Ok(address), socket))) => found.push(One { name, address, socket }),
                 Ok(Some((Err(error), _))) | Err(error) => {

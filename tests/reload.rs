@@ -20,6 +20,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
 const CLEAN: &[u8] = include_bytes!("../src/cli/demo/mail/clean.eml");
+const EICAR: &[u8] = include_bytes!("../src/cli/demo/mail/eicar.eml");
 const BOB: &str = "bob@groupwise.example";
 const ANN: &str = "ann@partner.example";
 
@@ -96,11 +97,16 @@ async fn sessions_go_on_and_new_ones_are_under_the_new_configuration() {
     site.audit();
 }
 
-async fn metrics(site: &Site) -> String {
-    let mut stream = tokio::net::TcpStream::connect(site.gateway().address("metrics")).await.unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+async fn get(address: SocketAddr, path: &str) -> String {
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes()).await.unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
+    text
+}
+
+async fn metrics(site: &Site) -> String {
+    let text = get(site.gateway().address("metrics"), "/metrics").await;
     assert!(text.contains("mailweir_config_loaded_timestamp_seconds"), "{text}");
     text
 }
@@ -242,6 +248,28 @@ async fn new_certificates_lists_and_rules_in_the_same_files() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn engines_that_did_not_change_go_on_and_new_ones_are_tried_first() {
+    let mut site = Site::start().await;
+    site.gateway().wait_for("virus engine answers");
+    let up = |site: &Site| site.gateway().json(&["status"])["engines"][0]["up"].as_bool().unwrap();
+    let answers = |site: &Site| site.gateway().log().matches("virus engine answers").count();
+    reload(&mut site, "[antivirus]\n", "[antivirus]\non_malware_inbound = \"hold\"\n");
+    assert!(up(&site) && answers(&site) == 1, "the policy is not the engines' business");
+    assert_eq!(site.send(&[BOB], EICAR).await.code(), 250, "and is in force");
+    assert_eq!(site.held().len(), 1);
+    reload(&mut site, "[antivirus]\n", "[antivirus]\ntimeout = \"20s\"\n");
+    assert!(up(&site), "tried before it was put in force");
+    site.gateway().wait_for_lines("virus engine answers", 2);
+    // One that does not answer is put in force all the same, as at a start; everybody is told, and nothing passes unscanned.
+    let engine = site.config.lines().find(|line| line.starts_with("engines = ")).unwrap().to_owned();
+    let nowhere = format!("engines = [\"clamd:unix:{}/nowhere\"]", site.folder.path().display());
+    reload(&mut site, &engine, &nowhere);
+    site.gateway().wait_for("this virus engine cannot be used");
+    assert!(!up(&site));
+    assert_eq!(site.send(&[BOB], CLEAN).await.code(), 451);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn listeners_come_and_go() {
     let mut site = Site::start_bare("").await;
     let mut inside = Sender::connect(site.gateway().address("inside")).await.unwrap();
@@ -292,9 +320,12 @@ async fn mail_that_waits_goes_by_the_new_routes() {
     site.exchange.behave(|behaviour| behaviour.after_data = Some("451 4.3.0 later".into()));
     assert_eq!(site.send(&[BOB], CLEAN).await.code(), 250, "spooled");
     site.exchange.behave(|behaviour| behaviour.after_data = None);
+    let mut open = in_transaction(&site, BOB).await;
     reload(&mut site, "name = \"groupwise\"", "name = \"renamed\"");
-    tokio::time::timeout(PATIENCE, site.exchange.wait_for(2)).await.unwrap();
-    assert_eq!(site.exchange.count(), 2);
+    let reply = data(&mut open).await;
+    assert!(reply.starts_with("250"), "{reply}");
+    tokio::time::timeout(PATIENCE, site.exchange.wait_for(3)).await.unwrap();
+    assert_eq!(site.exchange.count(), 3);
     site.audit();
 }
 
@@ -341,6 +372,8 @@ async fn the_end_finishes_what_is_in_progress() {
     gateway.signal("TERM");
     let goodbye = tokio::time::timeout(PATIENCE, idle.reply()).await.unwrap().unwrap();
     assert!(goodbye.starts_with("421"), "{goodbye}");
+    let readyz = get(gateway.address("metrics"), "/readyz").await;
+    assert!(readyz.starts_with("HTTP/1.1 503") && readyz.contains("no listener takes mail"), "{readyz}");
     let end = std::time::Instant::now() + PATIENCE;
     while tokio::net::TcpStream::connect(gateway.address("internet")).await.is_ok() {
         assert!(std::time::Instant::now() < end, "it still takes connections");

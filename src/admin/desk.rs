@@ -19,6 +19,7 @@ use crate::operate::status::{Facts, Listening, Pile, Status, judge};
 use crate::store::Store;
 
 /// Everything the API needs.
+#[derive(Clone)]
 pub struct Desk {
     /// Our name in SMTP.
     pub hostname: String,

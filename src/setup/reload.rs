@@ -239,6 +239,14 @@ impl Reloader {
         }
     }
 
+    /// From now on no mail is taken: whoever asks whether we are ready hears it.
+    pub fn stop_mail(&self) {
+        self.no_more_mail.cancel();
+        if let Some(desks) = self.desks.get() {
+            desks.put(Desk { listeners: Vec::new(), ..Desk::clone(&desks.now()) });
+        }
+    }
+
     /// The line that the service manager shows.
     pub fn status(&self, loaded: &Loaded) -> String {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).is_some();

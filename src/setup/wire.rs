@@ -124,7 +124,7 @@ impl Running {
 
         let signal = signals.next().await;
         tracing::info!(signal, "stopping: no new mail; what is in progress is finished; a second signal stops at once");
-        reloader.no_more_mail.cancel();
+        reloader.stop_mail();
         tokio::spawn(async move {
             let signal = signals.next().await;
             tracing::warn!(signal, "stopped at once; what was in progress is taken up at the next start");

@@ -137,7 +137,8 @@ async fn a_broken_file_changes_nothing_and_everybody_is_told_why() {
     assert!(out.contains("stays in force"), "{out}");
     assert_eq!(site.gateway().json(&["status"])["version"], version);
     assert_eq!(site.send(&[BOB], CLEAN).await.code(), 250, "mail goes on");
-    assert!(metrics(&site).await.contains("mailweir_reloads_total{result=\"failed\"} 2"));
+    let scraped = metrics(&site).await;
+    assert!(scraped.contains("mailweir_reloads_total{result=\"failed\"} 2") && scraped.contains("mailweir_config_in_force 0"), "{scraped}");
 
     write(&site, &site.config);
     let (code, out, err) = site.gateway().cli(&["reload"]);
@@ -316,6 +317,7 @@ async fn mail_that_waits_goes_by_the_new_routes() {
     tokio::time::timeout(PATIENCE, site.exchange.wait_for(1)).await.unwrap();
     let status = site.gateway().cli(&["status"]).1;
     assert!(!status.contains(&dead), "{status}");
+    assert!(!metrics(&site).await.contains(&dead), "an alert would never end");
     // A route that is gone: what waits for it goes by the one that takes the address today.
     site.exchange.behave(|behaviour| behaviour.after_data = Some("451 4.3.0 later".into()));
     assert_eq!(site.send(&[BOB], CLEAN).await.code(), 250, "spooled");

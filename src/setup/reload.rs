@@ -74,6 +74,7 @@ impl Reloader {
         for result in ["ok", "failed"] {
             counter!("mailweir_reloads_total", "result" => result).absolute(0);
         }
+        gauge!("mailweir_config_in_force").set(1.0);
         loaded_now();
         Arc::new(Self {
             file: PathBuf::from(&loaded.file),
@@ -119,6 +120,7 @@ impl Reloader {
             why: problems.iter().map(Problem::to_string).collect(),
         });
         counter!("mailweir_reloads_total", "result" => if failed.is_none() { "ok" } else { "failed" }).increment(1);
+        gauge!("mailweir_config_in_force").set(if failed.is_none() { 1.0 } else { 0.0 });
         *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = failed;
         if !self.no_more_mail.is_cancelled() {
             service::ready(self.status(&current.loaded)).await;
@@ -299,6 +301,7 @@ fn loaded_now() {
 /// Describes the metrics of reloads.
 pub fn describe() {
     metrics::describe_counter!("mailweir_reloads_total", "Reloads of the configuration, by result (ok, failed).");
+    metrics::describe_gauge!("mailweir_config_in_force", "0 where the last reload was refused: the file is not what is in force.");
     let unit = metrics::Unit::Seconds;
     metrics::describe_gauge!("mailweir_config_loaded_timestamp_seconds", unit, "When the configuration in force was loaded (Unix time).");
 }

@@ -109,6 +109,7 @@ impl Office {
             listeners: vec![Listening { name: "internet".into(), address: "127.0.0.1:25".into() }],
             engines: Some(Arc::new(OneEngine(engine_up))),
             engine_optional: false,
+            reloads: None,
             shutdown: self.shutdown.clone(),
         }
     }

@@ -81,6 +81,23 @@ fn what_stands_in_the_way_is_told() {
 }
 
 #[test]
+fn an_occupied_address_leaves_nothing() {
+    let occupied = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = occupied.local_addr().unwrap().to_string();
+    let folder = TempDir::new().unwrap();
+    let good = config(folder.path());
+    let said = fails(folder.path(), &good.replacen("127.0.0.1:0", &address, 1));
+    assert!(said.contains(&address) && said.contains("internet"), "{said}");
+    assert!(!folder.path().join("data").exists(), "the store was not begun");
+    assert!(!folder.path().join("admin.sock").exists());
+    // What is bound last, too: the store is closed in order and nobody's socket lies about.
+    let said = fails(folder.path(), &good.replacen("[admin]", &format!("[admin]\nmetrics = \"{address}\""), 1));
+    assert!(said.contains("admin.metrics") && said.contains(&address), "{said}");
+    assert!(!folder.path().join("admin.sock").exists());
+    assert!(Gateway::start(folder.path(), &good).stop().success(), "nothing stands in the way of the next start");
+}
+
+#[test]
 fn a_second_gateway_on_the_same_data_is_refused() {
     let folder = TempDir::new().unwrap();
     let first = Gateway::start(folder.path(), &config(folder.path()));

@@ -48,7 +48,7 @@ impl From<Error> for No {
         let status = match &error {
             Error::Bad { .. } => StatusCode::BAD_REQUEST,
             Error::Unknown { .. } => StatusCode::NOT_FOUND,
-            Error::AlreadyReleased { .. } | Error::Conflict(_) | Error::NotReleased(_) => StatusCode::CONFLICT,
+            Error::AlreadyReleased { .. } | Error::Conflict(_) | Error::NotReleased(_) | Error::NotReloaded(_) => StatusCode::CONFLICT,
             Error::ReadOnly(_) => StatusCode::FORBIDDEN,
             Error::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         };

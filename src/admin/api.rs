@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::No;
 use super::who::By;
-use super::{Desk, watch};
+use super::{Desk, Desks, watch};
 use crate::mail::units::Period;
 use crate::mail::{Event, MessageId, Record};
 use crate::operate::filter::{self, Filter};
@@ -39,13 +39,14 @@ pub struct Change {
 }
 
 /// The API over `desk`. Whoever serves it adds a [`By`] to every request.
-pub fn router(desk: Arc<Desk>) -> Router {
+pub fn router(desk: impl Into<Desks>) -> Router {
     Router::new()
         .route("/api/v1/status", get(status))
         .route("/api/v1/find", get(find_messages))
         .route("/api/v1/watch", get(watch_records))
         .route("/api/v1/explain/{id}", get(explain_message))
         .route("/api/v1/audit", get(audit_books))
+        .route("/api/v1/reload", post(reload))
         .route("/api/v1/quarantine", get(list_held))
         .route("/api/v1/quarantine/{id}", get(show_held))
         .route("/api/v1/quarantine/{id}/raw", get(export_held))
@@ -56,7 +57,7 @@ pub fn router(desk: Arc<Desk>) -> Router {
         .route("/api/v1/queue/{id}/retry", post(retry_waiting))
         .fallback(no_such_path)
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(desk)
+        .with_state(desk.into())
 }
 
 type Answer<T> = Result<Json<T>, No>;
@@ -77,6 +78,11 @@ async fn no_such_path(uri: Uri) -> No {
 
 async fn status(State(desk): State<Arc<Desk>>) -> Json<crate::operate::status::Status> {
     Json(desk.status().await)
+}
+
+async fn reload(State(desk): State<Arc<Desk>>, Extension(by): Extension<By>) -> Answer<crate::operate::reload::Reloaded> {
+    let nobody = || Error::Conflict("no gateway is running: there is nothing to reload".into());
+    Ok(Json(desk.reloads.as_ref().ok_or_else(nobody)?.reload(&by.0).await?))
 }
 
 async fn find_messages(State(desk): State<Arc<Desk>>, asked: Asked) -> Answer<find::Found> {

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+use axum::extract::FromRef;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
@@ -12,10 +14,12 @@ use crate::mail::{Mode, VersionId};
 use crate::operate::Error;
 use crate::operate::engines::Engines;
 use crate::operate::hands::Hands;
+use crate::operate::reload::Reloads;
 use crate::operate::status::{Facts, Listening, Pile, Status, judge};
 use crate::store::Store;
 
 /// Everything the API needs.
+#[derive(Clone)]
 pub struct Desk {
     /// Our name in SMTP.
     pub hostname: String,
@@ -41,8 +45,38 @@ pub struct Desk {
     pub engines: Option<Arc<dyn Engines>>,
     /// Mail may pass although no engine answers (`on_unavailable = "deliver"`): being ready does not need one.
     pub engine_optional: bool,
+    /// Who reads the configuration again; `None` where no gateway runs.
+    pub reloads: Option<Arc<dyn Reloads>>,
     /// Ends streams that would never end by themselves.
     pub shutdown: CancellationToken,
+}
+
+/// The desk in force: a reload puts another in its place, and every request works on the one it found.
+#[derive(Clone)]
+pub struct Desks(Arc<ArcSwap<Desk>>);
+
+impl Desks {
+    /// Puts another one in force.
+    pub fn put(&self, desk: Desk) {
+        self.0.store(Arc::new(desk));
+    }
+
+    /// The one in force.
+    pub fn now(&self) -> Arc<Desk> {
+        self.0.load_full()
+    }
+}
+
+impl From<Arc<Desk>> for Desks {
+    fn from(desk: Arc<Desk>) -> Self {
+        Self(Arc::new(ArcSwap::new(desk)))
+    }
+}
+
+impl FromRef<Desks> for Arc<Desk> {
+    fn from_ref(desks: &Desks) -> Self {
+        desks.now()
+    }
 }
 
 impl Desk {
@@ -63,6 +97,7 @@ impl Desk {
             version: self.version.clone(),
             mode: self.mode,
             started: self.started,
+            not_reloaded: self.reloads.as_ref().and_then(|reloads| reloads.failed()),
             store_trouble: self.store_trouble().await,
             listeners: self.listeners.clone(),
             antivirus: self.engines.is_some(),

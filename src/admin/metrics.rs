@@ -48,7 +48,10 @@ impl Metrics {
             describe();
             set(facts, now);
         });
-        self.0.render() + &recorder.handle().render()
+        let counted = self.0.render();
+        let mut text: String = counted.split_inclusive('\n').filter(|line| is_there(line, facts)).collect();
+        text.push_str(&recorder.handle().render());
+        text
     }
 
     /// Puts away what was counted, every few seconds until `shutdown`.
@@ -67,6 +70,16 @@ fn builder() -> Result<PrometheusBuilder, BuildError> {
     PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("_bytes".into()), &BYTES)
+}
+
+/// Not what was last known of an engine or next hop that a reload took out of the configuration: an alert would never end.
+fn is_there(line: &str, facts: &Facts) -> bool {
+    let has = |label: &str, name: &str| line.contains(&format!("{label}=\"{name}\""));
+    match line.split_once('{').map(|(name, _)| name) {
+        Some("mailweir_engine_up" | "mailweir_engine_signature_age_seconds") => facts.engines.iter().any(|one| has("engine", &one.name)),
+        Some("mailweir_next_hop_up") => facts.hops.iter().any(|one| has("hop", &one.hop)),
+        _ => true,
+    }
 }
 
 /// Declares the gauges that are set at each scrape.
@@ -150,6 +163,10 @@ mod tests {
             metrics::histogram!("mailweir_stage_duration_seconds", "stage" => "checks").record(0.02);
             metrics::describe_histogram!("mailweir_message_size_bytes", Unit::Bytes, "Sizes");
             metrics::histogram!("mailweir_message_size_bytes").record(5000.0);
+            describe_gauge!("mailweir_engine_up", "Engines");
+            describe_gauge!("mailweir_next_hop_up", "Next hops");
+            ["clamd", "clamd-gone"].iter().for_each(|engine| gauge!("mailweir_engine_up", "engine" => *engine).set(1.0));
+            ["gwia:25", "gone:25"].iter().for_each(|hop| gauge!("mailweir_next_hop_up", "hop" => *hop).set(0.0));
         });
         let now = Timestamp::now();
         let oldest = now.checked_sub(jiff::SignedDuration::from_secs(90)).unwrap();
@@ -168,9 +185,12 @@ mod tests {
             "mailweir_quarantine_depth{area=\"Spam\"} 3",
             "mailweir_quarantine_depth{area=\"Virus\"} 0",
             "mailweir_mode{mode=\"normal\"} 1",
+            "mailweir_engine_up{engine=\"clamd\"} 1",
+            "mailweir_next_hop_up{hop=\"gwia:25\"} 0",
         ] {
             assert!(text.lines().any(|l| l == line), "{line:?} not in\n{text}");
         }
+        assert!(!text.contains("gone"), "what was taken out of the configuration\n{text}");
         if let Some(said) = promtool(&text) {
             assert_eq!(said, "", "{text}");
         }

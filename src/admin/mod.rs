@@ -19,7 +19,7 @@ pub mod token;
 pub mod watch;
 pub mod who;
 
-pub use desk::Desk;
+pub use desk::{Desk, Desks};
 pub use local::Local;
 pub use metrics::Metrics;
 pub use server::{BindError, Bound};

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::answer::No;
 use super::token::{TokenError, Tokens};
 use super::who::Peer;
-use super::{Desk, Metrics, Settings, api, health};
+use super::{Desk, Desks, Metrics, Settings, api, health};
 
 /// Why the sockets of people cannot be opened; each text says what to change.
 #[derive(Debug, thiserror::Error)]
@@ -103,8 +103,9 @@ impl Bound {
     ///
     /// # Errors
     /// None today: a failed accept is logged and tried again.
-    pub async fn serve(self, desk: Arc<Desk>, exporter: Metrics, shutdown: CancellationToken) -> io::Result<()> {
+    pub async fn serve(self, desk: impl Into<Desks>, exporter: Metrics, shutdown: CancellationToken) -> io::Result<()> {
         let Self { socket, unix, http, metrics } = self;
+        let desk: Desks = desk.into();
         let api = api::router(desk.clone());
         let of_unix = api.clone().layer(middleware::from_fn(know_peer)).into_make_service_with_connect_info::<Peer>();
         let unix = axum::serve(unix, of_unix).with_graceful_shutdown(shutdown.clone().cancelled_owned());
@@ -125,7 +126,7 @@ impl Bound {
 }
 
 /// `/metrics`, `/healthz`, `/readyz`: nothing that tells of a message, and nothing that changes one.
-pub fn monitoring(desk: Arc<Desk>, exporter: Metrics) -> Router {
+pub fn monitoring(desk: impl Into<Desks>, exporter: Metrics) -> Router {
     let metrics = move |State(desk): State<Arc<Desk>>| async move {
         let text = exporter.render(&desk.facts().await, jiff::Timestamp::now());
         ([(axum::http::header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
@@ -134,7 +135,7 @@ pub fn monitoring(desk: Arc<Desk>, exporter: Metrics) -> Router {
         .route("/metrics", get(metrics))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
-        .with_state(desk)
+        .with_state(desk.into())
 }
 
 async fn know_peer(ConnectInfo(peer): ConnectInfo<Peer>, mut request: Request, next: Next) -> Response {

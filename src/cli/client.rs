@@ -203,10 +203,6 @@ fn gone(error: hyper::Error) -> CliError {
 fn socket(global: &Global) -> Result<PathBuf, CliError> {
     match setup::find(global.config.as_deref()) {
         Err(_no_file) => Ok(crate::admin::Settings::default().socket),
-        Ok(path) => {
-            let config = setup::read_config(&path).map_err(|problems| super::offline::problems(&problems))?;
-            let dir = path.parent().unwrap_or(Path::new(""));
-            Ok(config.resolved(dir).admin.socket)
-        }
+        Ok(path) => setup::admin_socket(&path).map_err(|problems| super::offline::problems(&problems)),
     }
 }

@@ -20,6 +20,7 @@ pub mod later;
 mod offline;
 pub mod quarantine;
 pub mod queue;
+pub mod reload;
 pub mod scan;
 pub mod serve;
 pub mod status;
@@ -58,6 +59,8 @@ enum Command {
     Demo(demo::Args),
     /// Run the gateway
     Serve(serve::Args),
+    /// Have the running gateway read its configuration, rules, lists and certificates again, without ending a session
+    Reload(reload::Args),
     /// Name every error in configuration and rules, with file and line
     Check(check::Args),
     /// One line and an exit code for a monitor; then engines, next hops, queue, areas, version, mode
@@ -156,6 +159,7 @@ fn dispatch(command: Command, global: &Global) -> Result<Code, CliError> {
     match command {
         Command::Demo(args) => demo::run(args, global),
         Command::Serve(args) => serve::run(args, global),
+        Command::Reload(args) => reload::run(args, global),
         Command::Check(args) => check::run(args, global),
         Command::Status(args) => status::run(args, global),
         Command::Find(args) => find::run(args, global),

@@ -50,6 +50,7 @@ pub async fn desk(global: &Global, socket: &Path) -> Result<Desk, CliError> {
         listeners: Vec::new(),
         engines: None,
         engine_optional: true,
+        reloads: None,
         shutdown: CancellationToken::new(),
     })
 }

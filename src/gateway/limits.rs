@@ -14,7 +14,7 @@ pub(super) struct Slots {
     per_peer: usize,
     /// A part of `total` that only outbound listeners use.
     reserve: usize,
-    open: Mutex<Open>,
+    open: Arc<Mutex<Open>>,
 }
 
 #[derive(Debug, Default)]
@@ -35,7 +35,12 @@ pub(super) enum Taken {
 impl Slots {
     /// `reserve`: keep a tenth for outbound listeners.
     pub(super) fn new(total: usize, per_peer: usize, reserve: bool) -> Self {
-        Self { total, per_peer, reserve: if reserve { total / 10 } else { 0 }, open: Mutex::default() }
+        Self { total, per_peer, reserve: if reserve { total / 10 } else { 0 }, open: Arc::default() }
+    }
+
+    /// The same places with other limits; connections that are open count in both.
+    pub(super) fn resized(&self, total: usize, per_peer: usize, reserve: bool) -> Self {
+        Self { open: self.open.clone(), ..Self::new(total, per_peer, reserve) }
     }
 
     /// A place for a connection from `peer`, given back when dropped.
@@ -188,6 +193,20 @@ mod tests {
         assert_eq!(slots.take(ip, true).unwrap_err(), Taken::Total);
         let _last = slots.take(ip, false).unwrap();
         assert_eq!(slots.take(ip, false).unwrap_err(), Taken::Total);
+    }
+
+    #[test]
+    fn other_limits_for_the_same_places() {
+        let ip: IpAddr = "192.0.2.1".parse().unwrap();
+        let slots = Arc::new(Slots::new(3, 3, false));
+        let first = slots.take(ip, true).unwrap();
+        let _second = slots.take(ip, true).unwrap();
+        let fewer = Arc::new(slots.resized(2, 9, false));
+        assert_eq!(fewer.take(ip, true).unwrap_err(), Taken::Total, "those that are open count");
+        drop(first);
+        let _third = fewer.take(ip, true).unwrap();
+        assert_eq!(fewer.take(ip, true).unwrap_err(), Taken::Total);
+        let _fourth = slots.take(ip, true).unwrap();
     }
 
     #[tokio::test]

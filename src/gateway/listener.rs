@@ -5,9 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::pipeline::Accept;
 use crate::smtp::decoder::DataLimits;
@@ -86,24 +88,75 @@ pub enum BindError {
     },
 }
 
-impl Listener {
-    /// Binds the socket; connections wait in the kernel until [`super::serve`] runs. Bind all listeners before serving any.
-    /// Call it inside a Tokio runtime. `tls` is not used where the settings say `tls = "off"`.
-    pub fn bind(settings: &ListenerSettings, tls: Option<Tls>) -> Result<Self, BindError> {
-        let (name, address) = (settings.name.clone(), settings.address);
+/// An address that is ours, and that nobody can connect to yet. Reserve all before anything slow or lasting is begun.
+#[derive(Debug)]
+pub struct Reserved {
+    socket: Socket,
+    settings: ListenerSettings,
+}
+
+#[derive(Debug)]
+enum Socket {
+    /// Bound by us.
+    Ours(TcpSocket),
+    /// Opened by the service manager: it listens already.
+    Given(std::net::TcpListener),
+}
+
+impl Reserved {
+    /// Binds the address without listening on it. Call it inside a Tokio runtime.
+    ///
+    /// # Errors
+    /// When the address cannot be had.
+    pub fn bind(settings: &ListenerSettings) -> Result<Self, BindError> {
+        let socket = socket(settings.address).map_err(|error| BindError::of(settings, error))?;
+        Ok(Self { socket: Socket::Ours(socket), settings: settings.clone() })
+    }
+
+    /// A socket that somebody else opened for this listener. Where it listens goes before the address of the settings.
+    pub fn given(settings: &ListenerSettings, socket: std::net::TcpListener) -> Self {
+        Self { socket: Socket::Given(socket), settings: settings.clone() }
+    }
+
+    /// Listens; connections wait in the kernel until they are served. `tls` is not used where the settings say `tls = "off"`.
+    ///
+    /// # Errors
+    /// When TLS is required and not there, or the system does not let us listen.
+    pub fn listen(self, tls: Option<Tls>) -> Result<Listener, BindError> {
+        let Self { socket, settings } = self;
         if settings.tls == TlsUse::Require && tls.is_none() {
-            return Err(BindError::NoCertificate { name });
+            return Err(BindError::NoCertificate { name: settings.name });
         }
         let tls = tls.filter(|_| settings.tls != TlsUse::Off);
-        match socket(address) {
-            Ok(socket) => Ok(Self { socket, settings: settings.clone(), tls }),
-            Err(error) => Err(match error.kind() {
-                io::ErrorKind::AddrInUse => BindError::InUse { name, address },
-                io::ErrorKind::PermissionDenied => BindError::NotAllowed { name, address },
-                io::ErrorKind::AddrNotAvailable => BindError::NotHere { name, address },
-                _ => BindError::Other { name, address, source: error },
-            }),
+        let listening = match socket {
+            Socket::Ours(socket) => socket.listen(BACKLOG),
+            Socket::Given(socket) => socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket)),
+        };
+        let socket = listening.map_err(|error| BindError::of(&settings, error))?;
+        Ok(Listener { socket, settings, tls })
+    }
+}
+
+impl BindError {
+    fn of(settings: &ListenerSettings, error: io::Error) -> Self {
+        let (name, address) = (settings.name.clone(), settings.address);
+        match error.kind() {
+            io::ErrorKind::AddrInUse => Self::InUse { name, address },
+            io::ErrorKind::PermissionDenied => Self::NotAllowed { name, address },
+            io::ErrorKind::AddrNotAvailable => Self::NotHere { name, address },
+            _ => Self::Other { name, address, source: error },
         }
+    }
+}
+
+impl Listener {
+    /// Binds the socket and listens; connections wait in the kernel until [`super::serve`] runs. Bind all listeners before serving
+    /// any. Call it inside a Tokio runtime.
+    ///
+    /// # Errors
+    /// Those of [`Reserved::bind`] and [`Reserved::listen`].
+    pub fn bind(settings: &ListenerSettings, tls: Option<Tls>) -> Result<Self, BindError> {
+        Reserved::bind(settings)?.listen(tls)
     }
 
     /// The address it is bound to; tells the port where the settings say 0.
@@ -116,37 +169,49 @@ impl Listener {
         &self.settings.name
     }
 
-    /// Which mail it takes.
-    pub fn direction(&self) -> ListenerDirection {
-        self.settings.direction
+    /// What it was bound for.
+    pub fn settings(&self) -> &ListenerSettings {
+        &self.settings
     }
 
-    /// Takes connections until shutdown; then the socket is closed.
-    pub(super) async fn run<A: Accept>(self, shared: Arc<Shared<A>>) {
-        let Self { socket, settings, tls } = self;
-        let port = Arc::new(Port::new(settings, tls, &shared.limits, &shared.hostname));
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                () = shared.shutdown.cancelled() => return,
-                accepted = socket.accept() => accepted,
-            };
-            match accepted {
-                Ok((socket, peer)) => port.welcome(socket, peer, &shared),
-                Err(error) => {
-                    tracing::warn!(listener = %port.name, %error, "cannot take connections; if file descriptors ran out, raise the limit (LimitNOFILE)");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
+    /// The socket, and what its connections share from now on.
+    pub(super) fn split<A: Accept>(self, shared: Arc<Shared<A>>) -> (TcpListener, Open<A>) {
+        let port = Port::new(self.settings, self.tls, &shared.limits, &shared.hostname);
+        (self.socket, Open { port: Arc::new(port), shared })
+    }
+}
+
+/// What a new connection gets: the listener's terms and what all connections share, both of one configuration. A reload replaces it
+/// as one; sessions that have begun keep theirs.
+pub(super) struct Open<A> {
+    pub(super) port: Arc<Port>,
+    pub(super) shared: Arc<Shared<A>>,
+}
+
+/// Takes connections until `stop`; then the socket is closed.
+pub(super) async fn run<A: Accept>(socket: TcpListener, open: Arc<ArcSwap<Open<A>>>, stop: CancellationToken) {
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            accepted = socket.accept() => accepted,
+        };
+        let Open { port, shared } = &*open.load_full();
+        match accepted {
+            Ok((socket, peer)) => port.welcome(socket, peer, shared),
+            Err(error) => {
+                tracing::warn!(listener = %port.name, %error, "cannot take connections; if file descriptors ran out, raise the limit (LimitNOFILE)");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
 }
 
-fn socket(address: SocketAddr) -> io::Result<TcpListener> {
+fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?; // a restart must not wait for the last connections to fade
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    Ok(socket)
 }
 
 /// What the connections of one listener share.
@@ -188,7 +253,7 @@ impl Unwelcome {
 }
 
 impl Port {
-    fn new(settings: ListenerSettings, tls: Option<Tls>, limits: &Limits, hostname: &str) -> Self {
+    pub(super) fn new(settings: ListenerSettings, tls: Option<Tls>, limits: &Limits, hostname: &str) -> Self {
         let encryption = match (&tls, settings.tls) {
             (None, _) | (_, TlsUse::Off) => Encryption::Off,
             (_, TlsUse::Offer) => Encryption::Offered,
@@ -225,12 +290,14 @@ impl Port {
             Ok(slot) => {
                 metrics::counter!("mailweir_connections_total", "listener" => self.name.clone()).increment(1);
                 let connection = Connection::new(socket, peer, self.clone(), shared.clone());
-                let hurry = shared.hurry.clone();
+                let (hurry, listener) = (shared.hurry.clone(), self.name.clone());
                 let open = metrics::gauge!("mailweir_connections", "listener" => self.name.clone());
                 shared.tasks.spawn(async move {
                     let _open = OpenGauge::new(open);
                     let _slot = slot;
-                    hurry.run_until_cancelled(connection.run()).await;
+                    if hurry.run_until_cancelled(connection.run()).await.is_none() {
+                        tracing::warn!(%listener, %peer, "session cut: the grace of the shutdown is over");
+                    }
                 });
             }
             Err(unwelcome) => self.turn_away(socket, peer, unwelcome, shared),

@@ -13,25 +13,24 @@ mod limits;
 mod listener;
 mod networks;
 mod relay;
+mod serve;
 mod settings;
 mod tls;
 
 use std::sync::Arc;
 
-use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::pipeline::Accept;
-
-pub use listener::{BindError, Listener};
+pub use listener::{BindError, Listener, Reserved};
 pub use networks::Network;
+pub use serve::{Gateway, Planned, serve};
 pub use settings::{Limits, ListenerDirection, ListenerSettings, Problem, TlsUse, Unsynchronised};
 pub use tls::Tls;
 
 use limits::{Budget, Slots};
 
-/// What all connections share.
+/// What all connections share, of one configuration.
 struct Shared<A> {
     accept: Arc<A>,
     hostname: String,
@@ -43,33 +42,6 @@ struct Shared<A> {
     /// Cancelled when the grace is over too.
     hurry: CancellationToken,
     tasks: TaskTracker,
-}
-
-/// Serves all listeners until `shutdown` is cancelled; then takes no new connection, ends idle sessions with 421, lets
-/// running transactions finish within [`Limits::shutdown_grace`], and returns.
-///
-/// `hostname` is our name in greetings, and the last resort for `<postmaster>`.
-pub async fn serve<A: Accept>(listeners: Vec<Listener>, accept: Arc<A>, limits: &Limits, hostname: &str, shutdown: CancellationToken) {
-    let reserve = listeners.iter().any(|listener| listener.direction() == ListenerDirection::Outbound);
-    let shared = Arc::new(Shared {
-        accept,
-        hostname: hostname.to_owned(),
-        slots: Arc::new(Slots::new(limits.connections, limits.connections_per_peer, reserve)),
-        budget: Budget::new(limits.memory.0, limits.memory_wait.0),
-        limits: limits.clone(),
-        shutdown,
-        hurry: CancellationToken::new(),
-        tasks: TaskTracker::new(),
-    });
-    join_all(listeners.into_iter().map(|listener| listener.run(shared.clone()))).await;
-    shared.tasks.close();
-    let grace = limits.shutdown_grace.0;
-    if tokio::time::timeout(grace, shared.tasks.wait()).await.is_err() {
-        let connections = shared.tasks.len();
-        tracing::warn!(connections, ?grace, "shutdown grace is over; connections are cut, their clients will try again");
-        shared.hurry.cancel();
-        shared.tasks.wait().await;
-    }
 }
 
 /// Describes the metrics of this part.

@@ -1,6 +1,7 @@
 //! CPU work off the reactor: at most one check per core at once, and nobody waits for it beyond the deadline.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -24,6 +25,8 @@ pub enum Failure {
 pub struct Cores {
     places: Arc<Semaphore>,
     jobs: Sender<Job>,
+    /// How many jobs have been done.
+    done: Arc<AtomicU64>,
 }
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -46,7 +49,7 @@ impl Cores {
                 tracing::error!(%error, "a thread for checks cannot be had");
             }
         }
-        Self { places: Arc::new(Semaphore::new(count)), jobs }
+        Self { places: Arc::new(Semaphore::new(count)), jobs, done: Arc::default() }
     }
 
     /// Does `work` on one of the threads. Work that is late cannot be stopped: it keeps its place until it ends, so that late work
@@ -55,9 +58,12 @@ impl Cores {
         let doing = async {
             let place = self.places.clone().acquire_owned().await.map_err(|_| Failure::Late)?;
             let (done, result) = oneshot::channel();
+            let count = self.done.clone();
             let job = move || {
                 let _place = place;
-                let _nobody_waits_any_more = done.send(catch_unwind(AssertUnwindSafe(work)));
+                let result = catch_unwind(AssertUnwindSafe(work));
+                count.fetch_add(1, Ordering::Relaxed);
+                let _nobody_waits_any_more = done.send(result);
             };
             self.jobs.send(Box::new(job)).map_err(|_| Failure::Missing)?;
             let result = result.await.map_err(|_| Failure::Panicked)?;
@@ -67,6 +73,13 @@ impl Cores {
             })
         };
         timeout_at(deadline, doing).await.unwrap_or(Err(Failure::Late))
+    }
+
+    /// Whether a thread took a job, or finished one, by `deadline`. Threads that are busy one message after the other respond;
+    /// only where all hang, none does.
+    pub async fn respond(&self, deadline: Instant) -> bool {
+        let before = self.done.load(Ordering::Relaxed);
+        self.run(deadline, || ()).await.is_ok() || self.done.load(Ordering::Relaxed) != before
     }
 }
 
@@ -100,7 +113,9 @@ mod tests {
         let (release, wait) = mpsc::channel::<()>();
         assert_eq!(cores.run(in_ms(50), move || wait.recv().is_ok()).await, Err(Failure::Late));
         assert_eq!(cores.run(in_ms(50), || 9).await, Err(Failure::Late), "late work keeps its place");
+        assert!(!cores.respond(in_ms(50)).await, "the only thread hangs");
         release.send(()).unwrap();
         assert_eq!(cores.run(in_ms(60_000), || 10).await, Ok(10));
+        assert!(cores.respond(in_ms(60_000)).await);
     }
 }

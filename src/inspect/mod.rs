@@ -113,6 +113,11 @@ impl Inspector {
         findings
     }
 
+    /// Whether the threads that checks run on do anything within this time: for a watchdog.
+    pub async fn responds(&self, within: Duration) -> bool {
+        self.cores.respond(Instant::now() + within).await
+    }
+
     async fn ask_engines(&self, message: &Arc<Message>, deadline: Instant) -> Results {
         if !self.checks.contains(&Check::Antivirus) {
             return Vec::new();

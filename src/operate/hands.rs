@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 use super::status::Hop;
-use crate::mail::{Address, MessageId, Outcome, Place};
+use crate::deliver::HopStatus;
+use crate::mail::{Address, MessageId, NextHop, Outcome, Place};
 use crate::pipeline::{self, Pipeline, ReleaseError};
 
 /// Work in progress, boxed so that [`Hands`] can be handed about as one object.
@@ -75,7 +76,13 @@ impl Hands for Pipeline {
     }
 
     fn hops(&self) -> Vec<Hop> {
-        let hops = self.parts().courier.hops().into_iter();
+        let routes = self.in_force().routes.clone();
+        // Delivery remembers hops that a reload took out of the routes.
+        let is_used = |hop: &HopStatus| {
+            let named = |next: &NextHop| *next == NextHop::Mx || next.to_string() == hop.hop;
+            routes.get(&hop.route).is_some_and(|route| route.next_hops.iter().any(named))
+        };
+        let hops = self.parts().courier.hops().into_iter().filter(is_used);
         let hops = hops.map(|hop| Hop {
             hop: hop.hop,
             route: hop.route,

@@ -12,6 +12,7 @@ pub mod hands;
 pub mod plain;
 pub mod quarantine;
 pub mod queue;
+pub mod reload;
 pub mod status;
 
 use jiff::Timestamp;
@@ -49,6 +50,9 @@ pub enum Error {
     /// It cannot be done now, or not any more.
     #[error("{0}")]
     Conflict(String),
+    /// The configuration was not reloaded: everything that is wrong with it.
+    #[error("{}", .0.join("\n"))]
+    NotReloaded(Vec<String>),
     /// The virus scan before a release found something, or could not tell.
     #[error("not released: {0}")]
     NotReleased(String),
@@ -81,6 +85,7 @@ impl Error {
             Self::Unknown { .. } => "`mailweir find --since 30d` looks for it".into(),
             Self::AlreadyReleased { .. } => "mailweir explain ID tells where it went".into(),
             Self::NotReleased(_) => "mailweir quarantine show ID lists the findings".into(),
+            Self::NotReloaded(_) => "the configuration before stays in force".into(),
             Self::Conflict(_) | Self::ReadOnly(_) => String::new(),
             Self::Store(StoreError::Full) => "make room on the disk of data_dir".into(),
             Self::Store(_) => "the gateway's log has the details".into(),

@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::reload::NotReloaded;
 use crate::mail::{Area, Mode, Place, VersionId};
 
 /// A queue whose oldest message waits longer than this is a warning.
@@ -114,6 +115,9 @@ pub struct Facts {
     pub started: Option<Timestamp>,
     /// The store takes what is written to it; else why not.
     pub store_trouble: Option<String>,
+    /// Why the configuration file is not in force, if the last reload failed.
+    #[serde(default)]
+    pub not_reloaded: Option<NotReloaded>,
     /// Bound listeners.
     pub listeners: Vec<Listening>,
     /// The virus check is configured to run.
@@ -155,6 +159,10 @@ pub fn judge(facts: Facts, now: Timestamp) -> Status {
         for hop in facts.hops.iter().filter(|hop| !hop.up) {
             say(Verdict::Warning, format!("next hop {} ({}) is down{}: {}", hop.hop, hop.route, since(hop.since, now), hop.last));
         }
+    }
+    if let Some(failed) = &facts.not_reloaded {
+        let why = failed.why.join("; ").replace("\n    ", "; ");
+        say(Verdict::Warning, format!("not reloaded, version {} stays in force: {why}", facts.version));
     }
     of_piles(&facts.piles, now, &mut say);
     if facts.mode != Mode::Normal {
@@ -237,6 +245,7 @@ pub(crate) mod tests {
             mode: Mode::Normal,
             started: None,
             store_trouble: None,
+            not_reloaded: None,
             listeners: vec![Listening { name: "internet".into(), address: "192.0.2.25:25".into() }],
             antivirus: true,
             engines: vec![engine("clamd", true)],
@@ -256,6 +265,11 @@ pub(crate) mod tests {
         Engine { name: name.into(), up, version: "1".into(), signatures: None, warnings: vec![] }
     }
 
+    fn not_reloaded() -> NotReloaded {
+        let why = vec!["m.toml:3:1: error: wrong\n    write: right".into(), "m.toml: error: bad".into()];
+        NotReloaded { at: Timestamp::UNIX_EPOCH, by: "SIGHUP".into(), why }
+    }
+
     #[test]
     fn verdicts() {
         let now: Timestamp = "2026-11-03T12:00:00Z".parse().unwrap();
@@ -270,6 +284,11 @@ pub(crate) mod tests {
                 Facts { store_trouble: Some("no room".into()), ..facts() },
                 Verdict::Critical,
                 "critical: the store cannot be written: no room",
+            ),
+            (
+                Facts { not_reloaded: Some(not_reloaded()), ..facts() },
+                Verdict::Warning,
+                "warning: not reloaded, version v1 stays in force: m.toml:3:1: error: wrong; write: right; m.toml: error: bad",
             ),
             (Facts { antivirus: false, ..facts() }, Verdict::Warning, "warning: no virus check: mail passes unscanned"),
             (Facts { engines: vec![engine("a", false)], ..facts() }, Verdict::Critical, "critical: virus engine a does not work: "),

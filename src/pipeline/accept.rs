@@ -33,10 +33,11 @@ impl Accept for Pipeline {
     async fn accept(&self, incoming: Incoming) -> Reply {
         let begun = Instant::now();
         let in_force = self.in_force();
+        let underway = Underway::new(&incoming);
         let direction = incoming.envelope.recipients.first().map_or(Direction::Inbound, |recipient| recipient.direction);
-        let (message, sha256) = match self.decompose(incoming.raw.clone()).await {
+        let (message, sha256) = match self.take_apart(incoming.raw.clone(), &in_force.limits).await {
             Ok(decomposed) => decomposed,
-            Err(error) => return trouble(&incoming, &error),
+            Err(error) => return underway.answered(trouble(&incoming, &error)),
         };
         let decomposed = begun.elapsed();
         let context = Context { direction, origin: incoming.origin.clone(), envelope: incoming.envelope.clone() };
@@ -52,13 +53,13 @@ impl Accept for Pipeline {
 
         let case = Case { in_force, incoming, direction, message, sha256, findings, decisions };
         if let Err(error) = self.parts.store.record(&[self.judged(&case, decomposed, inspected)]) {
-            return trouble(&case.incoming, &error);
+            return underway.answered(trouble(&case.incoming, &error));
         }
         let settling = Instant::now();
         let settled = self.settle(&case).await;
         measure(&case, [decomposed, inspected, settling.elapsed(), begun.elapsed()], settled.became);
         tell(&case, &settled.reply, settled.became, begun.elapsed());
-        settled.reply
+        underway.answered(settled.reply)
     }
 
     fn turned_away(&self, id: MessageId, what: TurnedAway) {
@@ -75,10 +76,15 @@ impl Accept for Pipeline {
 }
 
 impl Pipeline {
-    /// Takes the message apart and sums it up (SHA-256, hex), away from the reactor. A panic there is ours, and the message is not accepted.
+    /// Takes the message apart by the limits in force.
     pub(super) async fn decompose(&self, raw: Bytes) -> Result<(Arc<Message>, String), Unjudged> {
+        self.take_apart(raw, &self.in_force().limits).await
+    }
+
+    /// Takes the message apart and sums it up (SHA-256, hex), away from the reactor. A panic there is ours, and the message is not accepted.
+    async fn take_apart(&self, raw: Bytes, limits: &content::Limits) -> Result<(Arc<Message>, String), Unjudged> {
         let _core = self.cores.clone().acquire_owned().await.map_err(|_| Unjudged)?;
-        let limits = self.in_force().limits.clone();
+        let limits = limits.clone();
         let work = move || {
             let sha256 = Sha256::digest(&raw).iter().map(|byte| format!("{byte:02x}")).collect();
             (Arc::new(content::decompose(raw, &limits)), sha256)
@@ -113,6 +119,35 @@ impl Pipeline {
 
     pub(super) fn event(&self, id: MessageId, event: Event) -> Record {
         Record { at: Timestamp::now(), id, version: self.in_force().version.clone(), event }
+    }
+}
+
+/// A message between the end of its data and its reply. Dropped before (the grace of a shutdown is over), it says so: whoever looks
+/// for the message finds the line, and knows why it may arrive twice.
+struct Underway {
+    id: MessageId,
+    sender: String,
+    answered: bool,
+}
+
+impl Underway {
+    fn new(incoming: &Incoming) -> Self {
+        Self { id: incoming.id, sender: incoming.envelope.sender.to_string(), answered: false }
+    }
+
+    fn answered(mut self, reply: Reply) -> Reply {
+        self.answered = true;
+        reply
+    }
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        if !self.answered {
+            let (id, sender) = (self.id, &self.sender);
+            tracing::warn!(%id, sender, "cut off before its reply: not acknowledged, its sender tries again; if it was handed over or kept by then, it arrives twice");
+            counter!("mailweir_messages_cut_off_total").increment(1);
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use super::accept::Case;
 use crate::deliver::{Job, Patience, To};
 use crate::mail::dsn::{MessageRequest, RecipientRequest};
 use crate::mail::route::Lookup;
-use crate::mail::{Address, Body, Entry, EntryRecipient, Event, Outcome, Recipient, ReversePath, Route};
+use crate::mail::{Address, Body, Entry, EntryRecipient, Event, Outcome, Recipient, ReversePath, Route, Routes};
 use crate::rewrite;
 
 /// What goes over the wire, whoever gets it.
@@ -21,18 +21,21 @@ pub(super) struct Letter {
     smtputf8: bool,
     dsn: MessageRequest,
     data: Vec<Bytes>,
+    /// Those of the set that it was judged by; `None` for those in force when it goes.
+    routes: Option<Arc<Routes>>,
 }
 
 impl Letter {
     pub(super) fn of_case(case: &Case, trace: &str, hostname: &str) -> Self {
         let envelope = &case.incoming.envelope;
         let data = rewrite::outgoing(trace, &case.incoming.raw, hostname).slices;
-        Self { sender: envelope.sender.clone(), body: envelope.body, smtputf8: envelope.smtputf8, dsn: envelope.dsn.clone(), data }
+        let (sender, dsn, routes) = (envelope.sender.clone(), envelope.dsn.clone(), Some(case.in_force.routes.clone()));
+        Self { sender, body: envelope.body, smtputf8: envelope.smtputf8, dsn, data, routes }
     }
 
     pub(super) fn of_entry(entry: &Entry, raw: &Bytes, hostname: &str) -> Self {
         let data = rewrite::outgoing(&entry.trace, raw, hostname).slices;
-        Self { sender: entry.sender.clone(), body: entry.body, smtputf8: entry.smtputf8, dsn: entry.dsn.clone(), data }
+        Self { sender: entry.sender.clone(), body: entry.body, smtputf8: entry.smtputf8, dsn: entry.dsn.clone(), data, routes: None }
     }
 }
 
@@ -77,12 +80,13 @@ impl Pipeline {
         let mut done: Vec<Option<Handed>> = vec![None; recipients.len()];
         let mut pending: Vec<(usize, Onward)> = recipients.into_iter().enumerate().collect();
         // Each round follows `unknown_user` once; there are no more rounds than routes, so a circle ends.
-        let mut rounds = self.in_force().routes.iter().count();
+        let routes = letter.routes.clone().unwrap_or_else(|| self.in_force().routes.clone());
+        let mut rounds = routes.iter().count();
         while !pending.is_empty() {
             rounds = rounds.saturating_sub(1);
             let mut again = Vec::new();
-            for (place, handed, dsn) in self.hand_over_once(letter, std::mem::take(&mut pending), patience).await {
-                match self.fall_through(&handed) {
+            for (place, handed, dsn) in self.hand_over_once(&routes, letter, std::mem::take(&mut pending), patience).await {
+                match fall_through(&routes, &handed) {
                     Some(route) if rounds > 0 => again.push((place, Onward { address: handed.address, route, dsn })),
                     _ => done[place] = Some(handed),
                 }
@@ -94,6 +98,7 @@ impl Pipeline {
 
     async fn hand_over_once(
         &self,
+        routes: &Routes,
         letter: &Letter,
         recipients: Vec<(usize, Onward)>,
         patience: Patience,
@@ -104,7 +109,7 @@ impl Pipeline {
         }
         let deliveries = by_route.into_iter().map(|(name, group)| async move {
             let (places, to): (Vec<usize>, Vec<To>) = group.into_iter().unzip();
-            let outcomes = match self.route(&name, to.first().map(|to| &to.address)) {
+            let outcomes = match route_of(routes, &name, to.first().map(|to| &to.address)) {
                 Some(route) => self.parts.courier.deliver(letter.to(route, to.clone(), patience)).await,
                 None => to.iter().map(|_| no_route(&name)).collect(),
             };
@@ -114,23 +119,22 @@ impl Pipeline {
         });
         join_all(deliveries).await.into_iter().flatten().collect()
     }
+}
 
-    /// The route of this name, or (the configuration has changed since) the one that takes the address today.
-    fn route(&self, name: &str, address: Option<&Address>) -> Option<Arc<Route>> {
-        let routes = &self.in_force().routes;
-        let today = || match routes.lookup(address?) {
-            Lookup::Found(name) => routes.get(&name),
-            Lookup::NoSuchUser | Lookup::NoRoute => None,
-        };
-        routes.get(name).or_else(today).cloned()
-    }
+/// The route of this name, or (the configuration has changed since) the one that takes the address today.
+fn route_of(routes: &Routes, name: &str, address: Option<&Address>) -> Option<Arc<Route>> {
+    let today = || match routes.lookup(address?) {
+        Lookup::Found(name) => routes.get(&name),
+        Lookup::NoSuchUser | Lookup::NoRoute => None,
+    };
+    routes.get(name).or_else(today).cloned()
+}
 
-    fn fall_through(&self, handed: &Handed) -> Option<Arc<str>> {
-        if !handed.outcome.is_unknown_user() {
-            return None;
-        }
-        self.in_force().routes.get(&handed.route)?.unknown_user.clone()
+fn fall_through(routes: &Routes, handed: &Handed) -> Option<Arc<str>> {
+    if !handed.outcome.is_unknown_user() {
+        return None;
     }
+    routes.get(&handed.route)?.unknown_user.clone()
 }
 
 impl Letter {

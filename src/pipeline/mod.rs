@@ -150,6 +150,7 @@ impl Pipeline {
 fn describe() {
     use metrics::{Unit, describe_counter, describe_histogram};
     describe_counter!("mailweir_messages_total", "Messages judged, by direction and by what became of them");
+    describe_counter!("mailweir_messages_cut_off_total", "Messages given up before their reply, at the end of a shutdown's grace");
     describe_counter!("mailweir_findings_total", "Findings, by check and class");
     describe_histogram!("mailweir_message_size_bytes", Unit::Bytes, "Size of received messages, by direction");
     describe_histogram!("mailweir_stage_duration_seconds", Unit::Seconds, "Time a message spends in each stage of its way");

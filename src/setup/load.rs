@@ -93,6 +93,17 @@ pub fn read_config(path: &Path) -> Result<Config, Vec<Problem>> {
     }
 }
 
+/// The admin socket that a file names, whatever else is wrong with it: clients must reach a gateway whose file was broken since.
+///
+/// # Errors
+/// When nothing of the file can be read.
+pub fn admin_socket(path: &Path) -> Result<PathBuf, Vec<Problem>> {
+    let (name, text) = read_text(path)?;
+    let read = read::<Config>(&Source { name: &name, text: &text }, &examples());
+    let config = read.value.ok_or(read.problems)?;
+    Ok(config.resolved(path.parent().unwrap_or(Path::new(""))).admin.socket)
+}
+
 fn read_text(path: &Path) -> Result<(String, String), Vec<Problem>> {
     let name = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|error| {

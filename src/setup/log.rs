@@ -1,6 +1,7 @@
 //! `[log]`: where log lines go and how they look.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
@@ -32,6 +33,11 @@ pub struct LogSettings {
     pub keep: usize,
 }
 
+type Filter = Box<dyn Fn(EnvFilter) -> bool + Send + Sync>;
+
+/// Changes what is logged: there is one log in a process.
+static FILTER: OnceLock<Filter> = OnceLock::new();
+
 impl Default for LogSettings {
     fn default() -> Self {
         Self { format: Format::Text, level: "info".into(), directory: None, keep: 14 }
@@ -51,14 +57,30 @@ impl LogSettings {
     pub fn start(&self) -> Result<(), String> {
         let filter = EnvFilter::builder().parse(&self.level).unwrap_or_else(|_| EnvFilter::new("info"));
         let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(self.writer()?);
-        let started = match self.format {
-            Format::Text => lines.with_ansi(false).with_target(false).try_init(),
-            Format::Json => lines.json().flatten_event(true).with_target(true).try_init(),
+        let (started, filter): (_, Filter) = match self.format {
+            Format::Text => {
+                let lines = lines.with_ansi(false).with_target(false).with_filter_reloading();
+                let handle = lines.reload_handle();
+                (lines.try_init(), Box::new(move |filter| handle.reload(filter).is_ok()))
+            }
+            Format::Json => {
+                let lines = lines.json().flatten_event(true).with_target(true).with_filter_reloading();
+                let handle = lines.reload_handle();
+                (lines.try_init(), Box::new(move |filter| handle.reload(filter).is_ok()))
+            }
         };
-        if started.is_err() {
+        if started.is_err() || FILTER.set(filter).is_err() {
             tracing::debug!("logging runs already");
         }
         Ok(())
+    }
+
+    /// Puts another level in force for the whole process, where logging has been started.
+    pub fn relevel(&self) {
+        let Ok(filter) = EnvFilter::builder().parse(&self.level) else { return };
+        if FILTER.get().is_some_and(|put| !put(filter)) {
+            tracing::warn!(level = self.level, "the log's level cannot be changed");
+        }
     }
 
     fn writer(&self) -> Result<BoxMakeWriter, String> {

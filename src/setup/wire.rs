@@ -1,24 +1,29 @@
 //! Wiring: from a loaded configuration to a running gateway, and from a signal to a drained end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::task::JoinSet;
+use tokio::signal::unix::Signal;
 use tokio_util::sync::CancellationToken;
 
-use super::{Config, Loaded, token};
-use crate::admin::{self, Desk, Metrics};
+use super::reload::{Current, Reloader};
+use super::sockets::Given;
+use super::{Config, Loaded, assemble, history, service, signals, token};
+use crate::admin::{self, Metrics};
 use crate::deliver::Courier;
-use crate::gateway::{self, Listener, ListenerSettings, Tls};
-use crate::inspect::antivirus::{Antivirus, State};
-use crate::inspect::{Check, Inspector};
-use crate::mail::{Disposition, Event, Mode, Record, VersionId};
-use crate::net::{ClientTls, Resolver, ServerTls, TlsError};
-use crate::operate::engines::Engines;
-use crate::operate::hands::Hands;
-use crate::operate::status::Listening;
-use crate::pipeline::{InForce, Parts, Pipeline};
+use crate::gateway::{self, Gateway, Planned, Reserved};
+use crate::inspect::antivirus::Antivirus;
+use crate::mail::{Event, Mode, Record, VersionId};
+use crate::net::{ClientTls, Resolver, TlsError};
+use crate::pipeline::{Parts, Pipeline};
 use crate::store::{Damaged, Store, StoreError};
+
+/// How long at the end everything beside the mail that comes in may take: deliveries in progress have 20 seconds of their own,
+/// the API finishes requests under way.
+const END: Duration = Duration::from_secs(30);
+/// How long the last writing to disk may take before the service manager thinks that we hang.
+const LAST_WRITES: Duration = Duration::from_secs(60);
 
 /// Why the gateway does not start; each text is one line and says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -45,48 +50,46 @@ pub enum StartError {
 
 /// Everything that runs, built but not yet started.
 pub struct Running {
-    loaded: Loaded,
-    listeners: Vec<Listener>,
+    reloader: Arc<Reloader>,
+    current: Current,
+    plan: Vec<Planned>,
     admin: admin::Bound,
     metrics: Metrics,
-    pipeline: Arc<Pipeline>,
-    antivirus: Option<Arc<Antivirus>>,
+    hangup: Signal,
 }
 
 impl Running {
-    /// Binds every socket and opens the store; nothing is accepted yet. Must run inside a runtime.
+    /// Reserves every address, opens the store, then listens; nothing is accepted yet. Must run inside a runtime.
     ///
     /// # Errors
     /// See [`StartError`]; nothing is left behind then.
     pub async fn build(loaded: Loaded) -> Result<Self, StartError> {
-        let mut config = loaded.config.resolved(&loaded.dir);
+        // From here on a SIGHUP does not end us.
+        let hangup = signals::hangup().map_err(|error| StartError::Other(format!("signals: {error}")))?;
+        let config = loaded.config.resolved(&loaded.dir);
         let metrics = Metrics::install().map_err(|error| StartError::Other(error.to_string()))?;
         describe();
+        let mut given = Given::from_environment();
+        let reserved = config.listeners.iter().map(|settings| given.reserve(settings)).collect::<Result<Vec<_>, _>>()?;
+        given.tell_the_rest();
+        let (courier, antivirus) = (courier(&config)?, antivirus(&config).await?);
         let store = open_store(&config, &loaded.version).await?;
-        if config.admin.http.is_some() && config.admin.token_file.is_none() {
-            config.admin.token_file = Some(token::made(&config.data_dir).map_err(StartError::Other)?);
-        }
-        let listeners = bind(&config.listeners, &config.data_dir, &config.hostname)?;
-        let admin = admin::Bound::bind(&config.admin).await?;
-        let antivirus = antivirus(&config).await?;
-        let rules = config.inspect.checks.iter().any(|check| *check != Check::Antivirus).then(|| loaded.rules.clone());
-        let inspector = Inspector::new(&config.inspect, &config.suitability, rules, antivirus.clone());
-        let resolver = Resolver::new(&config.delivery.nameservers).unwrap_or_else(|why| {
-            tracing::warn!(%why, "no DNS: only next hops that are addresses can be reached");
-            Resolver::without(why)
-        });
-        let tls = ClientTls::new(config.delivery.ca_file.as_deref())?;
-        let courier = Courier::new(&config.delivery, &config.hostname, Arc::new(resolver), tls);
-        let parts = Parts { hostname: config.hostname.as_str().into(), courier, store };
-        let in_force = InForce {
-            mode: config.mode,
-            version: loaded.version.clone(),
-            routes: loaded.routes.clone(),
-            limits: config.content.clone(),
-            policy: config.policy(),
-            inspector,
+        let (plan, admin) = match listen(reserved, config.clone()).await {
+            Ok(listening) => listening,
+            Err(error) => {
+                store.close().await;
+                return Err(error);
+            }
         };
-        Ok(Self { loaded, listeners, admin, metrics, pipeline: Arc::new(Pipeline::new(parts, in_force)), antivirus })
+        let tokens = [CancellationToken::new(), CancellationToken::new()];
+        let parts = Parts { hostname: config.hostname.as_str().into(), courier, store };
+        let pipeline = Arc::new(Pipeline::new(parts, assemble::in_force(&loaded, &config, antivirus.clone())));
+        let gateway = Gateway::new(pipeline.clone(), &config.limits, &config.hostname, tokens[0].clone());
+        let files = assemble::files(&loaded, &config);
+        let reloader = Reloader::new(&loaded, pipeline, gateway, tokens);
+        let watching = reloader.no_more.child_token();
+        let current = Current { loaded, files, antivirus, watching, given };
+        Ok(Self { reloader, current, plan, admin, metrics, hangup })
     }
 
     /// Runs until SIGTERM or SIGINT; then takes nothing new, finishes what is in progress, and puts everything in order on disk.
@@ -94,97 +97,87 @@ impl Running {
     /// # Errors
     /// When the signals cannot be listened to.
     pub async fn run(self) -> Result<(), StartError> {
-        let mut signals = Signals::new().map_err(|error| StartError::Other(format!("signals: {error}")))?;
-        let (no_more_mail, no_more) = (CancellationToken::new(), CancellationToken::new());
-        let store = self.pipeline.parts().store.clone();
-        let hostname = self.loaded.config.hostname.clone();
-        self.announce();
+        let mut signals = signals::Stop::new().map_err(|error| StartError::Other(format!("signals: {error}")))?;
+        let Self { reloader, current, plan, admin, metrics, hangup } = self;
+        let (pipeline, no_more, tasks) = (reloader.pipeline.clone(), reloader.no_more.clone(), reloader.tasks.clone());
+        let config = current.loaded.config.resolved(&current.loaded.dir);
+        reloader.gateway.put_in_force(plan, &config.limits);
+        announce(&reloader, &current.loaded, &admin);
 
-        let mut others = JoinSet::new();
-        others.spawn(self.pipeline.clone().dispatch(no_more.clone()));
-        others.spawn(self.pipeline.clone().expire(no_more.clone()));
-        if let Some(antivirus) = self.antivirus.clone() {
-            let (stop, on_unavailable) = (no_more.clone(), self.loaded.config.antivirus.on_unavailable);
-            others.spawn(async move { watch(&antivirus, on_unavailable, stop).await });
-        }
-        let desk = Arc::new(self.desk(no_more.clone()));
-        let (admin, exporter, stop) = (self.admin, self.metrics, no_more.clone());
-        others.spawn(async move {
-            if let Err(error) = admin.serve(desk, exporter, stop).await {
+        tasks.spawn(pipeline.clone().dispatch(no_more.clone()));
+        tasks.spawn(pipeline.clone().expire(no_more.clone()));
+        let (desks, stop) = (reloader.desks(&current), no_more.clone());
+        tasks.spawn(async move {
+            if let Err(error) = admin.serve(desks, metrics, stop).await {
                 tracing::error!(%error, "the admin sockets ended; mail goes on");
             }
         });
-
-        let limits = self.loaded.config.limits.clone();
-        let (accept, stop) = (self.pipeline.clone(), no_more_mail.clone());
-        let serving = tokio::spawn(async move { gateway::serve(self.listeners, accept, &limits, &hostname, stop).await });
+        let over = CancellationToken::new();
+        tokio::spawn(service::watchdog(pipeline.clone(), over.clone()));
+        let line = history::Line { at: Timestamp::now(), version: &current.loaded.version, by: "start", changed: &[] };
+        history::write(&config.data_dir, &line);
+        let status = reloader.status(&current.loaded);
+        reloader.begin(current).await;
+        tasks.spawn(on_hangup(reloader.clone(), hangup));
         tracing::info!("ready");
+        service::ready(status).await;
+
         let signal = signals.next().await;
         tracing::info!(signal, "stopping: no new mail; what is in progress is finished; a second signal stops at once");
-        no_more_mail.cancel();
+        reloader.stop_mail();
         tokio::spawn(async move {
             let signal = signals.next().await;
             tracing::warn!(signal, "stopped at once; what was in progress is taken up at the next start");
             std::process::exit(1);
         });
-        if let Err(error) = serving.await {
-            tracing::error!(%error, "the listeners ended abnormally");
-        }
+        service::stopping(reloader.gateway.grace() + END + LAST_WRITES).await;
+        reloader.gateway.drained().await;
         no_more.cancel();
-        while others.join_next().await.is_some() {}
-        self.pipeline.parts().courier.close();
-        store.close().await;
+        tasks.close();
+        if tokio::time::timeout(END, tasks.wait()).await.is_err() {
+            tracing::warn!(tasks = tasks.len(), "not everything beside the mail ended in time; it is cut off");
+        }
+        pipeline.parts().courier.close();
+        pipeline.parts().store.close().await;
+        over.cancel();
         tracing::info!("stopped");
         Ok(())
     }
+}
 
-    /// Where everything listens, and what somebody should know about this configuration.
-    fn announce(&self) {
-        for listening in self.listening() {
-            tracing::info!(listener = listening.name, address = listening.address, "listening");
+/// Reloads at every SIGHUP until the end.
+async fn on_hangup(reloader: Arc<Reloader>, mut hangup: Signal) {
+    let work = async {
+        while hangup.recv().await.is_some() {
+            // What came of it is in the log and in `status`.
+            let _told = reloader.reload("SIGHUP").await;
         }
-        let mut others = vec![("http", self.admin.http_address()), ("metrics", self.admin.metrics_address())];
-        others.retain(|(_, address)| address.is_some());
-        for (name, address) in others {
-            tracing::info!(listener = name, address = address.map(tracing::field::display), "listening");
-        }
-        // Checks that are off and mail that may pass unscanned are among them.
-        for warning in &self.loaded.warnings {
-            tracing::warn!(file = warning.file, line = warning.line, "{}", warning.what);
-        }
-        let config = &self.loaded.config;
-        if config.mode != Mode::Normal {
-            tracing::warn!(mode = %config.mode, "the mode is not normal");
-        }
+    };
+    reloader.no_more_mail.run_until_cancelled(work).await;
+}
+
+/// Where everything listens, and what somebody should know about this configuration.
+fn announce(reloader: &Reloader, loaded: &Loaded, admin: &admin::Bound) {
+    for (listener, address) in reloader.gateway.listening() {
+        tracing::info!(listener, address = %address, "listening");
     }
-
-    fn listening(&self) -> Vec<Listening> {
-        let address = |listener: &Listener| listener.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string());
-        self.listeners.iter().map(|listener| Listening { name: listener.name().to_owned(), address: address(listener) }).collect()
+    let mut others = vec![("http", admin.http_address()), ("metrics", admin.metrics_address())];
+    others.retain(|(_, address)| address.is_some());
+    for (name, address) in others {
+        tracing::info!(listener = name, address = address.map(tracing::field::display), "listening");
     }
-
-    fn desk(&self, shutdown: CancellationToken) -> Desk {
-        let (config, parts) = (&self.loaded.config, self.pipeline.parts());
-        Desk {
-            hostname: config.hostname.clone(),
-            data_dir: self.loaded.resolve(&config.data_dir),
-            store: parts.store.clone(),
-            hands: Some(self.pipeline.clone() as Arc<dyn Hands>),
-            read_only: String::new(),
-            limits: config.content.clone(),
-            version: self.loaded.version.clone(),
-            mode: config.mode,
-            started: Some(Timestamp::now()),
-            listeners: self.listening(),
-            engines: self.antivirus.clone().map(|antivirus| antivirus as Arc<dyn Engines>),
-            engine_optional: self.antivirus.is_none() || config.antivirus.on_unavailable == Disposition::Deliver,
-            shutdown,
-        }
+    // Checks that are off and mail that may pass unscanned are among them.
+    for warning in &loaded.warnings {
+        tracing::warn!(file = warning.file, line = warning.line, "{}", warning.what);
+    }
+    if loaded.config.mode != Mode::Normal {
+        tracing::warn!(mode = %loaded.config.mode, "the mode is not normal");
     }
 }
 
 /// Declares the metrics of all parts.
 fn describe() {
+    super::reload::describe();
     gateway::describe();
     crate::inspect::describe();
     crate::inspect::antivirus::describe();
@@ -210,69 +203,33 @@ async fn open_store(config: &Config, version: &VersionId) -> Result<Arc<Store>, 
     Ok(store)
 }
 
-fn bind(listeners: &[ListenerSettings], data_dir: &std::path::Path, hostname: &str) -> Result<Vec<Listener>, StartError> {
-    let mut bound = Vec::new();
-    for settings in listeners {
-        let tls = match (settings.tls, &settings.tls_certificate, &settings.tls_key) {
-            (gateway::TlsUse::Off, _, _) => None,
-            (_, Some(certificate), Some(key)) => Some(ServerTls::load(certificate, key)?),
-            _ => Some(ServerTls::self_signed(&data_dir.join("tls"), hostname)?),
-        };
-        bound.push(Listener::bind(settings, tls.map(|tls| Tls::new(tls.config())))?);
-    }
-    Ok(bound)
+/// The way to the next hops.
+fn courier(config: &Config) -> Result<Courier, StartError> {
+    let resolver = Resolver::new(&config.delivery.nameservers).unwrap_or_else(|why| {
+        tracing::warn!(%why, "no DNS: only next hops that are addresses can be reached");
+        Resolver::without(why)
+    });
+    let tls = ClientTls::new(config.delivery.ca_file.as_deref())?;
+    Ok(Courier::new(&config.delivery, &config.hostname, Arc::new(resolver), tls))
 }
 
 /// The engines. One that does not answer keeps nobody from starting: `on_unavailable` says what becomes of mail.
 async fn antivirus(config: &Config) -> Result<Option<Arc<Antivirus>>, StartError> {
-    if !config.inspect.checks.contains(&Check::Antivirus) {
-        return Ok(None);
-    }
-    let (settings, size) = (config.antivirus.clone(), config.limits.message_size.0);
-    let built = tokio::task::spawn_blocking(move || Antivirus::new(&settings, size)).await;
-    built
-        .map_err(|error| StartError::Other(error.to_string()))?
-        .map(|antivirus| Some(Arc::new(antivirus)))
-        .map_err(|error| StartError::Antivirus(error.to_string()))
+    let config = config.clone();
+    let built = tokio::task::spawn_blocking(move || assemble::antivirus(&config)).await;
+    built.map_err(|error| StartError::Other(error.to_string()))?.map_err(|error| StartError::Antivirus(error.to_string()))
 }
 
-/// Tries the engines and says what is wrong with them, then keeps watching.
-async fn watch(antivirus: &Antivirus, on_unavailable: Disposition, stop: CancellationToken) {
-    let statuses = tokio::select! {
-        statuses = antivirus.probe() => statuses,
-        () = stop.cancelled() => return,
-    };
-    for status in &statuses {
-        let (engine, version) = (&status.engine, status.version.as_deref().unwrap_or_default());
-        match &status.state {
-            State::Down { reason } | State::Wrong { reason } => {
-                tracing::warn!(engine, reason, %on_unavailable, "this virus engine cannot be used; mail is treated as on_unavailable says");
-            }
-            State::Up | State::Unknown => tracing::info!(engine, version, "virus engine answers"),
-        }
-        for warning in &status.warnings {
-            tracing::warn!(engine, "{warning}");
-        }
+/// Certificates and sockets, those of people last: nothing that comes after can fail.
+async fn listen(reserved: Vec<Reserved>, mut config: Config) -> Result<(Vec<Planned>, admin::Bound), StartError> {
+    let mut plan = Vec::new();
+    for (settings, reserved) in config.listeners.iter().zip(reserved) {
+        let tls = assemble::tls(settings, &config.data_dir, &config.hostname)?;
+        plan.push(Planned::New(reserved.listen(tls)?));
     }
-    antivirus.watch(stop).await;
-}
-
-/// SIGTERM and SIGINT.
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    if config.admin.http.is_some() && config.admin.token_file.is_none() {
+        config.admin.token_file = Some(token::made(&config.data_dir).map_err(StartError::Other)?);
     }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
+    let admin = admin::Bound::bind(&config.admin).await?;
+    Ok((plan, admin))
 }

@@ -49,8 +49,15 @@ impl Gateway {
         let path = folder.join("mailweir.toml");
         std::fs::write(&path, config).unwrap();
         let mut command = Command::new(BINARY);
-        command.args(["serve", "--config"]).arg(&path).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.args(["serve", "--config"]).arg(&path).stdout(Stdio::null());
         command.envs(environment.iter().copied());
+        Self::start_by(command, &path)
+    }
+
+    /// The same by a command of the caller's, which must become the gateway with this configuration.
+    pub fn start_by(mut command: Command, path: &Path) -> Self {
+        let path = path.to_owned();
+        command.stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stderr = child.stderr.take().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
@@ -121,10 +128,39 @@ impl Gateway {
     }
 
     /// SIGTERM, and how it ended.
-    pub fn stop(mut self) -> std::process::ExitStatus {
-        let killed = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().unwrap();
-        assert!(killed.success());
+    pub fn stop(self) -> std::process::ExitStatus {
+        self.signal("TERM");
+        self.wait()
+    }
+
+    /// Sends it a signal (`HUP`).
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// How it ended, once it has.
+    pub fn wait(mut self) -> std::process::ExitStatus {
         self.child.wait().unwrap()
+    }
+
+    /// Waits until its log has `count` lines with this in them; gives the last of them.
+    pub fn wait_for_lines(&self, part: &str, count: usize) -> String {
+        let end = std::time::Instant::now() + PATIENCE;
+        loop {
+            let log = self.log();
+            if let Some(line) = log.lines().filter(|line| line.contains(part)).nth(count.saturating_sub(1)) {
+                return line.to_owned();
+            }
+            assert!(std::time::Instant::now() < end, "no {part:?} in the log:\n{log}");
+            // There is nothing to be woken by in another process.
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The same for the first such line.
+    pub fn wait_for(&self, part: &str) -> String {
+        self.wait_for_lines(part, 1)
     }
 }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::change::Key;
 use super::damage::Damaged;
 use super::files::{check_message, read_message, read_sheet};
+use super::index::IndexState;
 use super::layout::Folder;
 use super::state::{At, Facts, Row};
 use super::{Shared, Store, StoreError, blocking, lock};
@@ -18,6 +19,8 @@ use crate::mail::{Area, Entry, MessageId, Place};
 const TRIES: usize = 4;
 /// Ids taken under the lock at once while listing.
 const PAGE: usize = 256;
+/// Lists up to this length are read from the files alone.
+const SMALL: usize = 2 * PAGE;
 
 /// How much of one kind there is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -46,15 +49,39 @@ impl Store {
 
     /// Entries that `pred` wants, newest first. Reads entry by entry until it has `limit`: for a blocking thread.
     pub fn list(&self, place: Place, pred: impl Fn(&Entry) -> bool, limit: usize) -> Vec<Entry> {
-        let (mut found, mut before) = (Vec::new(), None);
+        let (mut found, mut before, mut looked) = (Vec::new(), None, 0);
         while found.len() < limit {
             let page = lock(&self.shared.state).newest(place, before, PAGE);
             let Some(last) = page.last() else { break };
             before = Some(*last);
-            let wanted = page.iter().filter_map(|id| self.get(place, *id)).filter(|entry| pred(entry));
+            looked += page.len();
+            let wanted = self.shared.page(place, &page, looked > SMALL).into_iter().flatten().filter(|entry| pred(entry));
             found.extend(wanted.take(limit - found.len()));
         }
         found
+    }
+
+    /// How the index stands: what looks up entries does not depend on it, and is only slower without.
+    pub fn index(&self) -> IndexState {
+        self.shared.index.state()
+    }
+
+    /// Begins to make the index again from the files, while mail goes on; [`Self::index`] says how far it is. Blocks for a moment. Where
+    /// there are fewer entries than `[quarantine] index_from`, what is there of an index is removed.
+    pub fn rebuild_index(&self) -> Result<(), StoreError> {
+        if self.shared.writes { self.shared.rebuild_index() } else { Err(StoreError::ReadOnly) }
+    }
+
+    /// Damage that was found after the start, in entries that it had left to be read later. Waits until there is some.
+    pub async fn next_damaged(&self) -> Vec<Damaged> {
+        loop {
+            let told = self.shared.damage.notified();
+            let damaged = self.shared.take_damaged();
+            if !damaged.is_empty() {
+                return damaged;
+            }
+            told.await;
+        }
     }
 
     /// The original message, byte for byte as it came. What is not what was written is [`StoreError::Damaged`].
@@ -130,10 +157,23 @@ impl Store {
 
 impl Shared {
     fn row(&self, key: Key) -> Result<Row, StoreError> {
+        self.adopt(key);
         lock(&self.state).row(key).cloned().ok_or(StoreError::Missing(key.0, key.1))
     }
 
-    /// The entry: from memory, the index, or its file.
+    /// Entries of a place, from the index where that is `long` enough to be worth it.
+    fn page(&self, place: Place, ids: &[MessageId], long: bool) -> Vec<Option<Entry>> {
+        let all = |id: &MessageId| self.get((place, *id));
+        if !long || self.index.state() != IndexState::Whole {
+            return ids.iter().map(all).collect();
+        }
+        let sequences = ids.iter().map(|id| (place, *id)).map(|key| (key, self.row(key).map_or(0, |row| row.facts.sequence)));
+        let found = self.index.fetch(sequences.collect());
+        let indexed = found.into_iter().chain(std::iter::repeat(None));
+        ids.iter().zip(indexed).map(|(id, entry)| entry.or_else(|| all(id))).collect()
+    }
+
+    /// The entry: from memory, or its file.
     fn get(&self, key: Key) -> Option<Entry> {
         for _ in 0..TRIES {
             let row = self.row(key).ok()?;
@@ -141,9 +181,6 @@ impl Shared {
                 return Some(entry.as_ref().clone());
             }
             let sequence = row.facts.sequence;
-            if let Some(entry) = self.index.as_ref().and_then(|index| index.get(key, sequence)) {
-                return Some(entry);
-            }
             for folder in folders(key, &row) {
                 match read_sheet(&self.layout.json(folder, key.1)) {
                     Ok((sheet, _)) if sheet.sequence >= sequence => return Some(sheet.entry),

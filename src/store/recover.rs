@@ -15,7 +15,7 @@ use super::change::{Key, Logged, LoggedAt, decode, is_end};
 use super::damage::{Case, Damaged, hole_case, missing_name};
 use super::disk::Disk;
 use super::frame::{SEGMENT_HEADER, SegmentHeader};
-use super::index::Index;
+use super::index::Line;
 use super::layout::{Folder, Layout, names};
 use super::replay::{self, Hole};
 use super::segment::Segment;
@@ -32,6 +32,8 @@ pub struct Recovery {
     pub damaged: Vec<Damaged>,
     /// Changes taken from the journal.
     pub replayed: u64,
+    /// Entries among them whose files are read later, because there are so many.
+    pub unread: usize,
     /// Files that were being written, of which nobody was promised anything; removed.
     pub unfinished: usize,
     /// The write that was cut off at the end of the journal, if one was.
@@ -55,9 +57,10 @@ impl Recovery {
     /// One line for the log, and one for each piece of damage.
     pub(super) fn log(&self, dir: &Path) {
         let (entries, replayed, unfinished, torn) = (self.entries, self.replayed, self.unfinished, self.torn_tail.is_some());
-        tracing::info!(dir = %dir.display(), entries, replayed, unfinished, torn, damaged = self.damaged.len(), took = ?self.took, "store open");
+        let (unread, damaged) = (self.unread, self.damaged.len());
+        tracing::info!(dir = %dir.display(), entries, unread, replayed, unfinished, torn, damaged, took = ?self.took, "store open");
         if let Some(why) = &self.index_rebuilt {
-            tracing::info!(why, "the index was made again");
+            tracing::info!(why, "the index is made again, while mail goes on");
         }
         for damaged in &self.damaged {
             tracing::error!(what = damaged.what, id = ?damaged.id, files = ?damaged.files, "damaged, set aside");
@@ -76,6 +79,10 @@ pub(super) struct Recovered {
     pub ordinal: u64,
     /// The last sequence of the journal that counts.
     pub last: u64,
+    /// Entries that the index does not know.
+    pub unindexed: Vec<Key>,
+    /// Entries that it should not know.
+    pub stale: Vec<Key>,
 }
 
 struct Work<'a> {
@@ -91,13 +98,25 @@ struct Work<'a> {
     recovery: Recovery,
 }
 
+/// How the start goes about it.
+pub(super) struct How {
+    /// Bytes of mail to keep in memory.
+    pub memory: u64,
+    /// What the index says.
+    pub lines: HashMap<Key, Line>,
+    /// How long entries are read that the index does not know; the rest is left for later.
+    pub time: Duration,
+    /// Clear away and set aside.
+    pub write: bool,
+}
+
 /// Reads everything. Without `write` nothing on disk is changed, and damage is only listed.
-pub(super) fn run(disk: &Disk, layout: &Layout, budget: u64, index: Option<&Index>, write: bool) -> Result<Recovered, StoreError> {
-    let mut shelf = Shelf::list(layout)?;
-    let known = shelf.known(layout, index);
+pub(super) fn run(disk: &Disk, layout: &Layout, mut shelf: Shelf, how: How) -> Result<Recovered, StoreError> {
+    let write = how.write;
+    let seen = shelf.known(layout, how.lines, how.time);
     let mut work = Work {
         layout,
-        state: State::new(budget),
+        state: State::new(how.memory),
         shelf,
         based: HashMap::new(),
         removed: HashMap::new(),
@@ -105,7 +124,8 @@ pub(super) fn run(disk: &Disk, layout: &Layout, budget: u64, index: Option<&Inde
         cases: Vec::new(),
         recovery: Recovery::default(),
     };
-    work.load(known);
+    work.load(seen.known);
+    seen.unread.into_iter().for_each(|(key, unread)| work.state.put_off(key, unread));
     let mut recovered = work.journal()?;
     let mut unfinished = work.settle()?;
     unfinished.append(&mut work.shelf.unfinished);
@@ -119,6 +139,8 @@ pub(super) fn run(disk: &Disk, layout: &Layout, budget: u64, index: Option<&Inde
         work.recovery.damaged.extend(damaged);
     }
     work.recovery.entries = work.state.len();
+    work.recovery.unread = work.state.all_unread().len();
+    (recovered.unindexed, recovered.stale) = (seen.unindexed, seen.stale);
     (recovered.state, recovered.recovery) = (work.state, work.recovery);
     Ok(recovered)
 }
@@ -147,6 +169,8 @@ impl Work<'_> {
             names: 0,
             ordinal: 0,
             last: 0,
+            unindexed: Vec::new(),
+            stale: Vec::new(),
         };
         let folder = self.layout.journal();
         let mut segments = Vec::new();
@@ -236,11 +260,26 @@ impl Work<'_> {
                 (key, Effect::Remove(key))
             }
         };
+        self.read_now(key);
         if self.based.get(&key).is_some_and(|based| *based >= sequence) {
             return;
         }
         self.recovery.replayed += 1;
         self.state.apply(sequence, effect, None);
+    }
+
+    /// What the journal changes must be known.
+    fn read_now(&mut self, key: Key) {
+        let Some(unread) = self.state.unread(key) else { return };
+        let row = match unread.read(self.layout, key) {
+            Ok((row, _)) => Some(row),
+            Err(error) => {
+                self.shelf.unreadable.insert(key, error.to_string());
+                None
+            }
+        };
+        self.based.extend(row.as_ref().map(|row| (key, row.facts.sequence)));
+        self.state.adopt(key, row);
     }
 
     /// Sees that every row has its message, and that every file has its row. Returns what is unfinished.
@@ -302,7 +341,8 @@ impl Work<'_> {
 
     /// Files without a row.
     fn strays(&mut self) {
-        let keys: Vec<Key> = self.shelf.files.keys().filter(|key| self.state.row(**key).is_none()).copied().collect();
+        let keys: Vec<Key> =
+            self.shelf.files.keys().filter(|key| self.state.row(**key).is_none() && self.state.unread(**key).is_none()).copied().collect();
         for key in keys {
             if self.based.contains_key(&key) || self.cases.iter().any(|case| case.key == Some(key)) {
                 // Removed by the journal (and buried by it), or lost.

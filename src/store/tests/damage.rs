@@ -3,59 +3,6 @@
 use super::*;
 
 #[tokio::test]
-async fn the_index_is_made_again() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut kept = BTreeMap::new();
-    let (store, recovery) = open(dir.path());
-    assert!(recovery.index_rebuilt.is_some());
-    for _ in 0..20 {
-        let (entry, bytes, change) = put(Place::Quarantine, 100);
-        store.commit(vec![change]).await.unwrap();
-        kept.insert((Place::Quarantine, entry.id), (entry, bytes));
-    }
-    store.close().await;
-    drop(store);
-    let index = dir.path().join("index.sled");
-    let (store, recovery) = open(dir.path());
-    assert_eq!((recovery.index_rebuilt, recovery.entries), (None, 20));
-    check(&store, &kept).await;
-    drop(store);
-    for name in files(&index).into_iter().filter(|name| index.join(name).is_file()) {
-        fs::write(index.join(name), [0xA5; 5000]).unwrap();
-    }
-    let (store, recovery) = open(dir.path());
-    assert!(recovery.index_rebuilt.is_some());
-    check(&store, &kept).await;
-    drop(store);
-    fs::remove_dir_all(&index).unwrap();
-    let (store, recovery) = open(dir.path());
-    assert_eq!((recovery.index_rebuilt.as_deref(), recovery.damaged.len()), (Some("there was none"), 0));
-    check(&store, &kept).await;
-}
-
-#[tokio::test]
-async fn a_stale_index_is_not_believed() {
-    let dir = tempfile::tempdir().unwrap();
-    let (store, _) = open(dir.path());
-    let (mut held, _, change) = put(Place::Quarantine, 100);
-    store.commit(vec![change]).await.unwrap();
-    store.close().await;
-    drop(store);
-    let copy = dir.path().join("copy");
-    fs::rename(dir.path().join("index.sled"), &copy).unwrap();
-    let (store, _) = open(dir.path());
-    held.subject = "Released since".into();
-    store.commit(vec![Change::Update(held.clone())]).await.unwrap();
-    store.close().await;
-    drop(store);
-    fs::remove_dir_all(dir.path().join("index.sled")).unwrap();
-    fs::rename(&copy, dir.path().join("index.sled")).unwrap();
-    let (store, recovery) = open(dir.path());
-    assert_eq!(recovery.index_rebuilt, None);
-    assert_eq!(store.get(Place::Quarantine, held.id), Some(held));
-}
-
-#[tokio::test]
 async fn what_is_damaged_is_set_aside_with_a_word() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open(dir.path());
@@ -155,7 +102,7 @@ async fn torn_at_every_byte() {
     use std::os::unix::fs::FileExt;
     for cut in (frame::SEGMENT_HEADER..=end).rev() {
         file.write_all_at(&[0], cut as u64).unwrap();
-        let found = recover::run(&disk, &layout, 0, None, false).unwrap();
+        let found = look(&disk, &layout);
         assert_eq!(found.recovery.damaged, [], "cut at {cut}");
         let mut want: Vec<MessageId> = kept.iter().zip(&ends).filter(|(_, end)| **end <= cut).map(|((entry, _), _)| entry.id).collect();
         if cut >= end {

@@ -64,6 +64,7 @@ impl Desk {
             mode: self.mode,
             started: self.started,
             store_trouble: self.store_trouble().await,
+            index: crate::operate::store::index_trouble(&self.store.index()),
             listeners: self.listeners.clone(),
             antivirus: self.engines.is_some(),
             engines: self.engines.as_ref().map(|engines| engines.engines()).unwrap_or_default(),

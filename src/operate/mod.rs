@@ -13,6 +13,7 @@ pub mod plain;
 pub mod quarantine;
 pub mod queue;
 pub mod status;
+pub mod store;
 
 use jiff::Timestamp;
 

@@ -114,6 +114,9 @@ pub struct Facts {
     pub started: Option<Timestamp>,
     /// The store takes what is written to it; else why not.
     pub store_trouble: Option<String>,
+    /// What somebody should know about the look-up index: that it is being made, or cannot be used. Mail does not depend on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<String>,
     /// Bound listeners.
     pub listeners: Vec<Listening>,
     /// The virus check is configured to run.
@@ -149,6 +152,9 @@ pub fn judge(facts: Facts, now: Timestamp) -> Status {
     }
     if let Some(trouble) = &facts.store_trouble {
         say(Verdict::Critical, format!("the store cannot be written: {trouble}"));
+    }
+    if let Some(index) = &facts.index {
+        say(Verdict::Warning, index.clone());
     }
     if facts.running {
         of_engines(&facts, &mut say);
@@ -237,6 +243,7 @@ pub(crate) mod tests {
             mode: Mode::Normal,
             started: None,
             store_trouble: None,
+            index: None,
             listeners: vec![Listening { name: "internet".into(), address: "192.0.2.25:25".into() }],
             antivirus: true,
             engines: vec![engine("clamd", true)],
@@ -270,6 +277,11 @@ pub(crate) mod tests {
                 Facts { store_trouble: Some("no room".into()), ..facts() },
                 Verdict::Critical,
                 "critical: the store cannot be written: no room",
+            ),
+            (
+                Facts { index: Some("the index is being rebuilt, 42 % (42 of 100)".into()), ..facts() },
+                Verdict::Warning,
+                "warning: the index is being rebuilt, 42 % (42 of 100)",
             ),
             (Facts { antivirus: false, ..facts() }, Verdict::Warning, "warning: no virus check: mail passes unscanned"),
             (Facts { engines: vec![engine("a", false)], ..facts() }, Verdict::Critical, "critical: virus engine a does not work: "),

@@ -107,6 +107,13 @@ impl Running {
             let (stop, on_unavailable) = (no_more.clone(), self.loaded.config.antivirus.on_unavailable);
             others.spawn(async move { watch(&antivirus, on_unavailable, stop).await });
         }
+        let (kept, version, stop) = (store.clone(), self.loaded.version.clone(), no_more.clone());
+        others.spawn(async move {
+            // The start leaves many entries to be read later; damage among them is recorded then.
+            while let Some(damaged) = stop.run_until_cancelled(kept.next_damaged()).await {
+                record_damaged(&kept, damaged, &version).await;
+            }
+        });
         let desk = Arc::new(self.desk(no_more.clone()));
         let (admin, exporter, stop) = (self.admin, self.metrics, no_more.clone());
         others.spawn(async move {
@@ -197,17 +204,21 @@ async fn open_store(config: &Config, version: &VersionId) -> Result<Arc<Store>, 
     let (dir, settings, journal) = (config.data_dir.clone(), config.quarantine.clone(), config.journal.clone());
     let opened = tokio::task::spawn_blocking(move || Store::open_with(&dir, &settings, &journal)).await;
     let (store, recovery) = opened.map_err(|error| StartError::Other(error.to_string()))??;
+    record_damaged(&store, recovery.damaged, version).await;
+    Ok(store)
+}
+
+async fn record_damaged(store: &Store, damaged: Vec<Damaged>, version: &VersionId) {
     let at = Timestamp::now();
     let record = |damaged: Damaged| {
         let lies = damaged.files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
         let what = format!("{}; set aside: {lies}", damaged.what);
         Some(Record { at, id: damaged.id?, version: version.clone(), event: Event::Damaged { what } })
     };
-    let records: Vec<Record> = recovery.damaged.into_iter().filter_map(record).collect();
+    let records: Vec<Record> = damaged.into_iter().filter_map(record).collect();
     if let Err(error) = store.record_synced(&records).await {
         tracing::error!(%error, entries = records.len(), "damaged entries are set aside, but that could not be recorded");
     }
-    Ok(store)
 }
 
 fn bind(listeners: &[ListenerSettings], data_dir: &std::path::Path, hostname: &str) -> Result<Vec<Listener>, StartError> {

@@ -38,10 +38,11 @@ mod state;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -57,6 +58,7 @@ pub use read::Depth;
 pub use records::Scanned;
 pub use recover::{Recovery, TornTail};
 pub use settings::{JournalSettings, Settings};
+pub use verify::{Tally, Verified};
 
 use change::{Message, Pending};
 use checkpoint::{Scope, Wake};
@@ -97,6 +99,8 @@ struct Shared {
     /// Damage that was found after the start, and nobody has taken yet.
     damaged: Mutex<Vec<Damaged>>,
     damage: Notify,
+    /// How many messages of how many are verified.
+    verifying: (AtomicUsize, AtomicUsize),
 }
 
 /// How a store is opened; tests have it otherwise.
@@ -350,6 +354,7 @@ impl Shared {
             filler: Mutex::default(),
             damaged: Mutex::default(),
             damage: Notify::new(),
+            verifying: Default::default(),
         }
     }
 }

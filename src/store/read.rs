@@ -1,6 +1,7 @@
 //! Reading the store: entries, messages, what is due, what has expired, how much there is.
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -64,6 +65,12 @@ impl Store {
     /// How the index stands: what looks up entries does not depend on it, and is only slower without.
     pub fn index(&self) -> IndexState {
         self.shared.index.state()
+    }
+
+    /// How many messages of how many `verify` has read, while it runs.
+    pub fn verifying(&self) -> Option<(usize, usize)> {
+        let of = self.shared.verifying.1.load(Ordering::Relaxed);
+        (of > 0).then(|| (self.shared.verifying.0.load(Ordering::Relaxed), of))
     }
 
     /// Begins to make the index again from the files, while mail goes on; [`Self::index`] says how far it is. Blocks for a moment. Where
@@ -133,30 +140,10 @@ impl Store {
         }
         depths
     }
-
-    /// Reads every message and compares it with what was written. Blocks for as long as that takes; changes nothing. `progress` is
-    /// called with how many of how many are done.
-    pub fn verify(&self, mut progress: impl FnMut(usize, usize)) -> Vec<Damaged> {
-        let keys: Vec<Key> = lock(&self.shared.state).rows().map(|(key, _)| *key).collect();
-        let mut damaged = Vec::new();
-        for (done, key) in keys.iter().enumerate() {
-            progress(done, keys.len());
-            let what = match self.shared.bytes(*key) {
-                Err(StoreError::Missing(..)) => continue,
-                Err(error) => error.to_string(),
-                Ok(_) if self.shared.get(*key).is_none() && self.shared.row(*key).is_ok() => "its .json cannot be read".into(),
-                Ok(_) => continue,
-            };
-            let files = self.shared.paths(*key);
-            damaged.push(Damaged { id: Some(key.1), place: Some(key.0), what, files });
-        }
-        progress(keys.len(), keys.len());
-        damaged
-    }
 }
 
 impl Shared {
-    fn row(&self, key: Key) -> Result<Row, StoreError> {
+    pub(super) fn row(&self, key: Key) -> Result<Row, StoreError> {
         self.adopt(key);
         lock(&self.state).row(key).cloned().ok_or(StoreError::Missing(key.0, key.1))
     }
@@ -174,7 +161,7 @@ impl Shared {
     }
 
     /// The entry: from memory, or its file.
-    fn get(&self, key: Key) -> Option<Entry> {
+    pub(super) fn get(&self, key: Key) -> Option<Entry> {
         for _ in 0..TRIES {
             let row = self.row(key).ok()?;
             if let Some(entry) = row.entry {
@@ -194,7 +181,7 @@ impl Shared {
     }
 
     /// The message, checked, wherever it lies just now.
-    fn bytes(&self, key: Key) -> Result<Bytes, StoreError> {
+    pub(super) fn bytes(&self, key: Key) -> Result<Bytes, StoreError> {
         let mut trouble = StoreError::Missing(key.0, key.1);
         for _ in 0..TRIES {
             let row = self.row(key)?;
@@ -231,7 +218,7 @@ impl Shared {
     }
 
     /// The files of an entry that are there.
-    fn paths(&self, key: Key) -> Vec<PathBuf> {
+    pub(super) fn paths(&self, key: Key) -> Vec<PathBuf> {
         let Ok(row) = self.row(key) else { return Vec::new() };
         let both = |folder| [self.layout.eml(folder, key.1), self.layout.json(folder, key.1)];
         folders(key, &row).flat_map(both).filter(|path| path.exists()).collect()

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::StoreError;
 use super::change::{Key, Logged, LoggedAt, decode, is_end};
 use super::damage::{Case, Damaged, hole_case, missing_name};
@@ -45,7 +47,7 @@ pub struct Recovery {
 }
 
 /// Where the journal ended in the middle of a record: a crash during a write that was not yet answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TornTail {
     /// The segment file.
     pub segment: PathBuf,
@@ -172,25 +174,9 @@ impl Work<'_> {
             unindexed: Vec::new(),
             stale: Vec::new(),
         };
-        let folder = self.layout.journal();
-        let mut segments = Vec::new();
-        for name in names(&folder)?.into_iter().filter(|name| name.ends_with(".seg")) {
-            out.names = out.names.max(name.trim_end_matches(".seg").parse().unwrap_or(0));
-            let path = folder.join(&name);
-            let opened = OpenOptions::new().read(true).write(true).open(&path).or_else(|_| OpenOptions::new().read(true).open(&path));
-            let file = opened.map_err(|e| StoreError::io(&path, e))?;
-            let size = file.metadata().map_err(|e| StoreError::io(&path, e))?.len();
-            let segment = Segment { path, file, size };
-            let head = segment.read(0, size.min(SEGMENT_HEADER as u64))?;
-            match SegmentHeader::decode(&head) {
-                Some(header) => segments.push((header, segment)),
-                None => out.free.push(segment),
-            }
-        }
-        segments.sort_by_key(|(header, _)| header.ordinal);
-        let limits: Vec<Option<u64>> =
-            segments.iter().skip(1).map(|(header, _)| Some(header.previous_last)).chain(std::iter::once(None)).collect();
-        let (scans, horizon) = scan_all(&segments, &limits)?;
+        let (segments, free, names) = segments(&self.layout.journal())?;
+        (out.free, out.names) = (free, names);
+        let (scans, horizon) = scan_all(&segments)?;
         if let Some((first, segment)) = segments.first()
             && first.previous_last + 1 > horizon.max(1)
         {
@@ -380,12 +366,33 @@ fn leftovers(journal: &Path) -> Result<Vec<PathBuf>, StoreError> {
     Ok(names(journal)?.into_iter().filter(|name| name.starts_with('.')).map(|name| journal.join(name)).collect())
 }
 
+/// The segments that have something, oldest first; the others; and the highest number in a name.
+pub(super) fn segments(folder: &Path) -> Result<(Vec<(SegmentHeader, Segment)>, Vec<Segment>, u64), StoreError> {
+    let (mut segments, mut free, mut highest) = (Vec::new(), Vec::new(), 0);
+    for name in names(folder)?.into_iter().filter(|name| name.ends_with(".seg")) {
+        highest = highest.max(name.trim_end_matches(".seg").parse().unwrap_or(0));
+        let path = folder.join(&name);
+        let opened = OpenOptions::new().read(true).write(true).open(&path).or_else(|_| OpenOptions::new().read(true).open(&path));
+        let file = opened.map_err(|e| StoreError::io(&path, e))?;
+        let size = file.metadata().map_err(|e| StoreError::io(&path, e))?.len();
+        let segment = Segment { path, file, size };
+        let head = segment.read(0, size.min(SEGMENT_HEADER as u64))?;
+        match SegmentHeader::decode(&head) {
+            Some(header) => segments.push((header, segment)),
+            None => free.push(segment),
+        }
+    }
+    segments.sort_by_key(|(header, _)| header.ordinal);
+    Ok((segments, free, highest))
+}
+
 /// Reads all segments, in order, and the highest horizon.
-fn scan_all(segments: &[(SegmentHeader, Segment)], limits: &[Option<u64>]) -> Result<(Vec<replay::Scan>, u64), StoreError> {
+pub(super) fn scan_all(segments: &[(SegmentHeader, Segment)]) -> Result<(Vec<replay::Scan>, u64), StoreError> {
     let mut scans = Vec::new();
+    let limits = segments.iter().skip(1).map(|(header, _)| Some(header.previous_last)).chain(std::iter::once(None));
     for ((header, segment), limit) in segments.iter().zip(limits) {
         let bytes = segment.read(0, segment.size)?;
-        scans.push(replay::scan(&bytes, header, *limit));
+        scans.push(replay::scan(&bytes, header, limit));
     }
     let horizon = scans.iter().map(|scan| scan.horizon).max().unwrap_or(0);
     Ok((scans, horizon))

@@ -40,7 +40,7 @@ async fn what_is_damaged_is_set_aside_with_a_word() {
         assert!(text.contains(&damaged.what) && text.contains(&damaged.id.unwrap().to_string()), "{text}");
     }
     assert!(matches!(store.bytes(Place::Quarantine, ids[4]).await, Err(StoreError::Damaged { .. })), "noticed when read");
-    assert_eq!(store.verify(|_, _| ()).iter().map(|damaged| damaged.id.unwrap()).collect::<Vec<_>>(), [ids[4]]);
+    assert_eq!(store.verify(|_, _| ()).unwrap().damaged.iter().map(|damaged| damaged.id.unwrap()).collect::<Vec<_>>(), [ids[4]]);
     assert!(store.bytes(Place::Quarantine, ids[5]).await.is_ok());
     assert!(held.join("README").exists());
     drop(store);

@@ -256,13 +256,18 @@ async fn entries_that_are_read_late() {
     }
     // Damage among them is found, set aside and told.
     fs::remove_dir_all(dir.path().join("index.sled")).unwrap();
-    let hurt: Vec<_> = kept.keys().filter(|key| key.0 == Place::Quarantine).take(2).copied().collect();
+    let hurt: Vec<_> = kept
+        .iter()
+        .filter(|(key, (entry, _))| key.0 == Place::Quarantine && entry.subject != "Changed")
+        .map(|(key, _)| *key)
+        .take(2)
+        .collect();
     fs::write(held.join(format!("{}.json", hurt[0].1)), "{").unwrap();
     fs::write(held.join(format!("{}.eml", hurt[1].1)), "short").unwrap();
     let late = Opening { time: Duration::ZERO, ..Opening::default() };
     let (store, recovery) = Store::open_as(late, dir.path(), &indexed(), &small()).unwrap();
-    assert_eq!(recovery.damaged, []);
-    let mut told = Vec::new();
+    let mut told = recovery.damaged;
+    assert!(told.len() < 2, "one at least is read late");
     while told.len() < 2 {
         told.extend(store.next_damaged().await);
     }

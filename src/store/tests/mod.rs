@@ -116,7 +116,7 @@ async fn committed_is_there_before_and_after_the_checkpoint_and_a_crash() {
             let (_, _, change) = put(Place::Spool, 10);
             assert!(matches!(store.commit(vec![change]).await, Err(StoreError::Closed)));
         }
-        assert_eq!(store.verify(|_, _| ()), []);
+        assert!(store.verify(|_, _| ()).unwrap().is_whole());
     }
     assert_eq!(files(dir.path().join("damaged")), [""; 0]);
 }

@@ -45,9 +45,13 @@ impl Gateway {
 
     /// The same with environment variables.
     pub fn start_with(folder: &Path, config: &str, environment: &[(&str, &str)]) -> Self {
+        Self::start_by(Command::new(BINARY), folder, config, environment)
+    }
+
+    /// The same, started by `command`: the program, or one that is given its name and runs it.
+    pub fn start_by(mut command: Command, folder: &Path, config: &str, environment: &[(&str, &str)]) -> Self {
         let path = folder.join("mailweir.toml");
         std::fs::write(&path, config).unwrap();
-        let mut command = Command::new(BINARY);
         command.args(["serve", "--config"]).arg(&path).stdout(Stdio::null()).stderr(Stdio::piped());
         command.envs(environment.iter().copied());
         let mut child = command.spawn().unwrap();
@@ -111,6 +115,11 @@ impl Gateway {
     /// SIGKILL: no warning, no drain.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits until it has ended, having been told to by other means.
+    pub fn wait(mut self) {
         self.child.wait().unwrap();
     }
 

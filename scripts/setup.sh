@@ -12,6 +12,7 @@ need /usr/sbin/clamd clamav-daemon
 need /usr/sbin/smtp-sink postfix
 need promtool prometheus
 need zstd zstd
+need strace strace
 if [ "${1:-}" = bench ]; then
     need rspamd rspamd
 fi

@@ -19,7 +19,7 @@ use super::{Desk, Desks, watch};
 use crate::mail::units::Period;
 use crate::mail::{Event, MessageId, Record};
 use crate::operate::filter::{self, Filter};
-use crate::operate::{Error, audit, explain, find, quarantine, queue};
+use crate::operate::{Error, audit, explain, find, quarantine, queue, store};
 
 /// Bytes of a request's body at most.
 const MAX_BODY: usize = 64 * 1024;
@@ -55,6 +55,9 @@ pub fn router(desk: impl Into<Desks>) -> Router {
         .route("/api/v1/queue", get(list_waiting))
         .route("/api/v1/queue/{id}", get(show_waiting))
         .route("/api/v1/queue/{id}/retry", post(retry_waiting))
+        .route("/api/v1/store", get(store_state))
+        .route("/api/v1/store/verify", get(verify_store))
+        .route("/api/v1/store/rebuild", post(rebuild_index))
         .fallback(no_such_path)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(desk.into())
@@ -152,6 +155,19 @@ async fn list_waiting(State(desk): State<Arc<Desk>>, asked: Asked) -> Answer<que
 
 async fn show_waiting(State(desk): State<Arc<Desk>>, Path(text): Path<String>) -> Answer<queue::Waiting> {
     Ok(Json(queue::show(desk.store.clone(), id(&text)?).await?))
+}
+
+async fn store_state(State(desk): State<Arc<Desk>>) -> Json<store::StoreState> {
+    Json(store::state(&desk.store))
+}
+
+async fn verify_store(State(desk): State<Arc<Desk>>) -> Answer<crate::store::Verified> {
+    Ok(Json(store::verify(desk.store.clone()).await?))
+}
+
+async fn rebuild_index(State(desk): State<Arc<Desk>>) -> Answer<store::StoreState> {
+    desk.hands()?;
+    Ok(Json(store::rebuild(desk.store.clone()).await?))
 }
 
 async fn retry_waiting(State(desk): State<Arc<Desk>>, Extension(by): Extension<By>, Path(text): Path<String>) -> Result<StatusCode, No> {

@@ -99,6 +99,7 @@ impl Desk {
             started: self.started,
             not_reloaded: self.reloads.as_ref().and_then(|reloads| reloads.failed()),
             store_trouble: self.store_trouble().await,
+            index: crate::operate::store::index_trouble(&self.store.index()),
             listeners: self.listeners.clone(),
             antivirus: self.engines.is_some(),
             engines: self.engines.as_ref().map(|engines| engines.engines()).unwrap_or_default(),

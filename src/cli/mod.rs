@@ -24,6 +24,7 @@ pub mod reload;
 pub mod scan;
 pub mod serve;
 pub mod status;
+pub mod store;
 pub mod table;
 pub mod watch;
 
@@ -77,6 +78,8 @@ enum Command {
     Quarantine(quarantine::Args),
     /// Look at accepted mail that is not delivered yet, try it again
     Queue(queue::Args),
+    /// Read everything on disk and say what is whole, or make the index again
+    Store(store::Args),
     /// Teach the learner what is spam and what is not
     Learn(later::Args),
     /// Show that the promises hold on this machine
@@ -168,6 +171,7 @@ fn dispatch(command: Command, global: &Global) -> Result<Code, CliError> {
         Command::Scan(args) => scan::run(args, global),
         Command::Quarantine(args) => quarantine::run(args, global),
         Command::Queue(args) => queue::run(args, global),
+        Command::Store(args) => store::run(args, global),
         Command::Learn(args) => later::run("learn", args),
         Command::Prove(args) => later::run("prove", args),
         Command::Audit(args) => audit::run(args, global),
@@ -241,6 +245,7 @@ mod tests {
             "scan",
             "quarantine",
             "queue",
+            "store",
             "learn",
             "prove",
             "audit",

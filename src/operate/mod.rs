@@ -14,6 +14,7 @@ pub mod quarantine;
 pub mod queue;
 pub mod reload;
 pub mod status;
+pub mod store;
 
 use jiff::Timestamp;
 

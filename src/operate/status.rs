@@ -118,6 +118,9 @@ pub struct Facts {
     /// Why the configuration file is not in force, if the last reload failed.
     #[serde(default)]
     pub not_reloaded: Option<NotReloaded>,
+    /// What somebody should know about the look-up index: that it is being made, or cannot be used. Mail does not depend on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<String>,
     /// Bound listeners.
     pub listeners: Vec<Listening>,
     /// The virus check is configured to run.
@@ -153,6 +156,9 @@ pub fn judge(facts: Facts, now: Timestamp) -> Status {
     }
     if let Some(trouble) = &facts.store_trouble {
         say(Verdict::Critical, format!("the store cannot be written: {trouble}"));
+    }
+    if let Some(index) = &facts.index {
+        say(Verdict::Warning, index.clone());
     }
     if facts.running {
         of_engines(&facts, &mut say);
@@ -246,6 +252,7 @@ pub(crate) mod tests {
             started: None,
             store_trouble: None,
             not_reloaded: None,
+            index: None,
             listeners: vec![Listening { name: "internet".into(), address: "192.0.2.25:25".into() }],
             antivirus: true,
             engines: vec![engine("clamd", true)],
@@ -289,6 +296,11 @@ pub(crate) mod tests {
                 Facts { not_reloaded: Some(not_reloaded()), ..facts() },
                 Verdict::Warning,
                 "warning: not reloaded, version v1 stays in force: m.toml:3:1: error: wrong; write: right; m.toml: error: bad",
+            ),
+            (
+                Facts { index: Some("the index is being rebuilt, 42 % (42 of 100)".into()), ..facts() },
+                Verdict::Warning,
+                "warning: the index is being rebuilt, 42 % (42 of 100)",
             ),
             (Facts { antivirus: false, ..facts() }, Verdict::Warning, "warning: no virus check: mail passes unscanned"),
             (Facts { engines: vec![engine("a", false)], ..facts() }, Verdict::Critical, "critical: virus engine a does not work: "),

@@ -104,6 +104,13 @@ impl Running {
         reloader.gateway.put_in_force(plan, &config.limits);
         announce(&reloader, &current.loaded, &admin);
 
+        let (kept, version, stop) = (pipeline.parts().store.clone(), current.loaded.version.clone(), no_more.clone());
+        tasks.spawn(async move {
+            // The start leaves many entries to be read later; damage among them is recorded then.
+            while let Some(damaged) = stop.run_until_cancelled(kept.next_damaged()).await {
+                record_damaged(&kept, damaged, &version).await;
+            }
+        });
         tasks.spawn(pipeline.clone().dispatch(no_more.clone()));
         tasks.spawn(pipeline.clone().expire(no_more.clone()));
         let (desks, stop) = (reloader.desks(&current), no_more.clone());
@@ -190,17 +197,21 @@ async fn open_store(config: &Config, version: &VersionId) -> Result<Arc<Store>, 
     let (dir, settings, journal) = (config.data_dir.clone(), config.quarantine.clone(), config.journal.clone());
     let opened = tokio::task::spawn_blocking(move || Store::open_with(&dir, &settings, &journal)).await;
     let (store, recovery) = opened.map_err(|error| StartError::Other(error.to_string()))??;
+    record_damaged(&store, recovery.damaged, version).await;
+    Ok(store)
+}
+
+async fn record_damaged(store: &Store, damaged: Vec<Damaged>, version: &VersionId) {
     let at = Timestamp::now();
     let record = |damaged: Damaged| {
         let lies = damaged.files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
         let what = format!("{}; set aside: {lies}", damaged.what);
         Some(Record { at, id: damaged.id?, version: version.clone(), event: Event::Damaged { what } })
     };
-    let records: Vec<Record> = recovery.damaged.into_iter().filter_map(record).collect();
+    let records: Vec<Record> = damaged.into_iter().filter_map(record).collect();
     if let Err(error) = store.record_synced(&records).await {
         tracing::error!(%error, entries = records.len(), "damaged entries are set aside, but that could not be recorded");
     }
-    Ok(store)
 }
 
 /// The way to the next hops.

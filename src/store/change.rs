@@ -30,6 +30,16 @@ pub enum Change {
     Remove(Place, MessageId),
 }
 
+impl Change {
+    /// Which entry it is about.
+    pub(super) fn key(&self) -> Key {
+        match self {
+            Self::Put { entry, .. } | Self::Update(entry) => (entry.place, entry.id),
+            Self::Remove(place, id) => (*place, *id),
+        }
+    }
+}
+
 /// Whether this state of an entry is its end: a spool entry of which no recipient waits or is held any more.
 pub(super) fn is_end(entry: &Entry) -> bool {
     entry.place == Place::Spool && !entry.is_waiting() && !entry.is_held()

@@ -8,12 +8,12 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::change::Key;
 use super::files::{Draft, Stamp, check_message};
-use super::index::Line;
+use super::index::{IndexState, Line};
 use super::layout::Folder;
 use super::state::{At, Gone, Todo, Wanted};
 use super::{Shared, StoreError, crash, lock};
@@ -72,7 +72,7 @@ pub(super) enum Scope {
 }
 
 /// The thread's whole life.
-pub(super) fn run(shared: &Shared) {
+pub(super) fn run(shared: &Arc<Shared>) {
     let age = shared.journal.checkpoint.0;
     let pause = (age / 4).clamp(Duration::from_millis(10), Duration::from_secs(1));
     loop {
@@ -89,7 +89,7 @@ pub(super) fn run(shared: &Shared) {
 }
 
 /// One round. An error leaves what could not be done to the next round; nothing is lost by it.
-pub(super) fn round(shared: &Shared, scope: Scope) -> Result<(), StoreError> {
+pub(super) fn round(shared: &Arc<Shared>, scope: Scope) -> Result<(), StoreError> {
     let _one_at_a_time = lock(&shared.rounds);
     let buried = lock(&shared.state).buried();
     if !buried.is_empty() {
@@ -127,7 +127,7 @@ pub(super) fn round(shared: &Shared, scope: Scope) -> Result<(), StoreError> {
 }
 
 /// Removes the files of entries that are gone.
-fn remove(shared: &Shared, buried: &[Gone]) -> Result<(), StoreError> {
+fn remove(shared: &Arc<Shared>, buried: &[Gone]) -> Result<(), StoreError> {
     // A file must not go before the journal's word for it is on disk: a .eml alone would look like damage.
     if let Some(active) = shared.pool.active() {
         shared.disk.sync(&active.file, &active.path)?;
@@ -152,9 +152,7 @@ fn remove(shared: &Shared, buried: &[Gone]) -> Result<(), StoreError> {
     }
     crash::point("checkpoint.after_unlink");
     folders.iter().try_for_each(|folder| disk.sync_dir(folder))?;
-    if let Some(index) = &shared.index {
-        index.remove(buried.iter().map(|gone| gone.key));
-    }
+    shared.index.remove(buried.iter().map(|gone| gone.key));
     Ok(())
 }
 
@@ -166,7 +164,7 @@ struct Prepared<'a> {
 }
 
 /// Writes a batch. Entries that cannot be written are left out, and the first reason is told; a full disk ends the batch.
-fn write(shared: &Shared, todo: &[Todo]) -> Result<(), StoreError> {
+fn write(shared: &Arc<Shared>, todo: &[Todo]) -> Result<(), StoreError> {
     let (mut prepared, mut trouble) = (Vec::with_capacity(todo.len()), Ok(()));
     let systems = if todo.len() > FEW { file_systems(shared, todo)? } else { Vec::new() };
     for todo in todo {
@@ -209,7 +207,7 @@ fn write(shared: &Shared, todo: &[Todo]) -> Result<(), StoreError> {
 
 /// The folders of the batch, one for each file system that they lie on (an area may be on a disk of its own). They are opened before
 /// anything is written, so that the sync tells of every error since.
-fn file_systems(shared: &Shared, todo: &[Todo]) -> Result<Vec<(File, PathBuf)>, StoreError> {
+fn file_systems(shared: &Arc<Shared>, todo: &[Todo]) -> Result<Vec<(File, PathBuf)>, StoreError> {
     let (mut devices, mut systems) = (BTreeSet::new(), Vec::new());
     for path in todo.iter().map(|todo| todo.to).collect::<BTreeSet<_>>().into_iter().map(|to| shared.layout.folder(to)) {
         let dir = File::open(&path).map_err(|e| StoreError::io(&path, e))?;
@@ -220,7 +218,7 @@ fn file_systems(shared: &Shared, todo: &[Todo]) -> Result<Vec<(File, PathBuf)>, 
     Ok(systems)
 }
 
-fn prepare<'a>(shared: &Shared, todo: &'a Todo) -> Result<Prepared<'a>, StoreError> {
+fn prepare<'a>(shared: &Arc<Shared>, todo: &'a Todo) -> Result<Prepared<'a>, StoreError> {
     let (disk, layout) = (&shared.disk, &shared.layout);
     let eml = match &todo.at {
         At::Journal { segment, offset, cached } => {
@@ -238,7 +236,7 @@ fn prepare<'a>(shared: &Shared, todo: &'a Todo) -> Result<Prepared<'a>, StoreErr
 }
 
 /// Gives the files of an entry their names, the `.json` last.
-fn rename(shared: &Shared, one: Prepared<'_>) -> Result<Stamp, StoreError> {
+fn rename(shared: &Arc<Shared>, one: Prepared<'_>) -> Result<Stamp, StoreError> {
     let (disk, layout, todo) = (&shared.disk, &shared.layout, one.todo);
     let moved = todo.from.filter(|from| *from != todo.to);
     let (id, eml) = (todo.key.1, layout.eml(todo.to, todo.key.1));
@@ -264,19 +262,16 @@ fn rename(shared: &Shared, one: Prepared<'_>) -> Result<Stamp, StoreError> {
 }
 
 /// The files are there to stay: rows and index learn of it.
-fn finish(shared: &Shared, done: &[(&Todo, Stamp)]) {
+fn finish(shared: &Arc<Shared>, done: &[(&Todo, Stamp)]) {
     let now = Instant::now();
     {
         let mut state = lock(&shared.state);
         done.iter().for_each(|(todo, _)| state.written(todo, now));
     }
-    if let Some(index) = &shared.index {
-        let rows = done.iter().map(|(todo, stamp)| {
-            let line = Line { stamp: *stamp, facts: todo.facts.clone() };
-            (todo.key, line, todo.entry.as_ref())
-        });
-        index.put(rows);
-    }
+    shared.index.put(done.iter().map(|(todo, stamp)| {
+        let line = Line { stamp: *stamp, facts: todo.facts.clone() };
+        (todo.key, line, todo.entry.as_ref())
+    }));
     crash::point("checkpoint.after_index");
     let mut state = lock(&shared.state);
     for (todo, _) in done {
@@ -284,4 +279,12 @@ fn finish(shared: &Shared, done: &[(&Todo, Stamp)]) {
         state.forget(key, sequence);
     }
     metrics::counter!("mailweir_store_checkpointed_total").increment(done.len() as u64);
+    let filed = state.count_filed();
+    drop(state);
+    if filed >= shared.index_from && shared.index.state() == IndexState::Unneeded {
+        // From now on there are enough of them for it.
+        if let Err(error) = shared.rebuild_index() {
+            tracing::error!(%error, "no index; entries are read from their files");
+        }
+    }
 }

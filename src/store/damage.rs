@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::StoreError;
 use super::change::Key;
 use super::disk::Disk;
@@ -12,7 +14,7 @@ use super::replay::Hole;
 use crate::mail::{MessageId, Place};
 
 /// Something that the store was trusted with and cannot give back as it was.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Damaged {
     /// Which message; `None` where not even that can be read.
     pub id: Option<MessageId>,

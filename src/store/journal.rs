@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
@@ -108,6 +109,9 @@ impl Writer {
 
     /// Writes as many requests as fit into the active segment, and answers them.
     fn write_some(&mut self, batch: &mut VecDeque<Request>) {
+        if let Err(error) = self.above_floor() {
+            return answer(std::mem::take(batch).into(), Err(error));
+        }
         let Some(first) = batch.front() else { return };
         let capacity = usize::try_from(self.shared.pool.size).unwrap_or(usize::MAX);
         let need = record_len(first.payload.length);
@@ -230,6 +234,19 @@ impl Writer {
                 return Ok(());
             }
         }
+        self.retire()?;
+        // Perhaps one is free for the asking.
+        self.shared.pool.release(lock(&self.shared.state).horizon());
+        let segment = self.shared.pool.take(frees, || self.shared.wake.hurry())?;
+        std::io::Seek::seek(&mut &segment.file, std::io::SeekFrom::Start(0)).map_err(|e| StoreError::io(&segment.path, e))?;
+        self.ordinal += 1;
+        let reserve = !self.shared.pool.has_reserve();
+        self.active = Some(Active { segment, at: SEGMENT_HEADER, reserve, fresh: true });
+        Ok(())
+    }
+
+    /// Ends the active segment.
+    fn retire(&mut self) -> Result<(), StoreError> {
         if let Some(active) = self.active.take() {
             // What was written without waiting must not be missing from the middle of the log.
             if self.synced < self.applied {
@@ -239,13 +256,17 @@ impl Writer {
             self.shared.pool.seal(self.applied);
             crash::point("journal.after_rotate");
         }
-        // Perhaps one is free for the asking.
-        self.shared.pool.release(lock(&self.shared.state).horizon());
-        let segment = self.shared.pool.take(frees, || self.shared.wake.hurry())?;
-        std::io::Seek::seek(&mut &segment.file, std::io::SeekFrom::Start(0)).map_err(|e| StoreError::io(&segment.path, e))?;
-        self.ordinal += 1;
-        let reserve = !self.shared.pool.has_reserve();
-        self.active = Some(Active { segment, at: SEGMENT_HEADER, reserve, fresh: true });
+        Ok(())
+    }
+
+    /// Where a file was read late whose state is newer than the journal (one that was put back from a backup), the journal goes on above
+    /// it: in a new segment, since a gap within one is damage.
+    fn above_floor(&mut self) -> Result<(), StoreError> {
+        let floor = self.shared.floor.load(Ordering::Acquire);
+        if floor > self.sequence {
+            self.retire()?;
+            self.sequence = floor;
+        }
         Ok(())
     }
 

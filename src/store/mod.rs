@@ -21,6 +21,7 @@ mod damage;
 mod disk;
 mod error;
 mod files;
+mod fill;
 mod frame;
 mod index;
 mod journal;
@@ -37,34 +38,40 @@ mod state;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 pub use change::Change;
 pub use damage::Damaged;
 pub use error::StoreError;
+pub use index::IndexState;
 pub use read::Depth;
 pub use records::Scanned;
 pub use recover::{Recovery, TornTail};
 pub use settings::{JournalSettings, Settings};
+pub use verify::{Tally, Verified};
 
 use change::{Message, Pending};
 use checkpoint::{Scope, Wake};
 use disk::Disk;
 use files::OwnFile;
-use index::Index;
+use fill::Task;
+use index::{Index, Opener};
 use journal::{Order, Request, Writer};
 use layout::Layout;
 use records::Records;
+use recover::How;
 use segment::Pool;
+use shelf::Shelf;
 use state::State;
 
 /// Large messages that are written to files of their own at the same time.
@@ -77,10 +84,39 @@ struct Shared {
     journal: JournalSettings,
     pool: Pool,
     state: Mutex<State>,
-    index: Option<Index>,
+    index: Index,
+    /// From so many entries in files on, the index is kept.
+    index_from: usize,
     wake: Wake,
     /// Held by the checkpoint round that runs.
     rounds: Mutex<()>,
+    /// New changes have a higher sequence than this.
+    floor: AtomicU64,
+    /// It may be written to.
+    writes: bool,
+    closing: AtomicBool,
+    filler: Mutex<Option<JoinHandle<()>>>,
+    /// Damage that was found after the start, and nobody has taken yet.
+    damaged: Mutex<Vec<Damaged>>,
+    damage: Notify,
+    /// How many messages of how many are verified.
+    verifying: (AtomicUsize, AtomicUsize),
+}
+
+/// How a store is opened; tests have it otherwise.
+struct Opening {
+    disk: Arc<Disk>,
+    /// How long entries are read before mail is accepted; what is not read then is read while mail goes on.
+    time: Duration,
+    sled: Opener,
+    /// How long sled may take.
+    patience: Option<Duration>,
+}
+
+impl Default for Opening {
+    fn default() -> Self {
+        Self { disk: Arc::default(), time: Duration::from_secs(2), sled: index::SLED, patience: None }
+    }
 }
 
 /// The open store. Cheap to share (`Arc`); ends its threads when dropped, [`Store::close`] also writes everything to plain files.
@@ -106,7 +142,7 @@ impl Store {
 
     /// [`Self::open`] with `[journal]` settings.
     pub fn open_with(dir: &Path, settings: &Settings, journal: &JournalSettings) -> Result<(Arc<Self>, Recovery), StoreError> {
-        Self::open_on(Arc::default(), dir, settings, journal)
+        Self::open_as(Opening::default(), dir, settings, journal)
     }
 
     /// Whether records and entries were brought together since the last end of the process. Before that, the last of them may disagree:
@@ -123,24 +159,30 @@ impl Store {
     /// Opens what another gateway left, for reading: changes nothing on disk, and refuses changes. A running gateway has the lock.
     pub fn open_read_only(dir: &Path, settings: &Settings) -> Result<(Arc<Self>, Recovery), StoreError> {
         let begun = Instant::now();
-        let (disk, layout, journal) = (Arc::<Disk>::default(), Layout::new(dir), JournalSettings::default());
+        let (opening, layout, journal) = (Opening::default(), Layout::new(dir), JournalSettings::default());
         let lock = layout.lock(false)?;
-        let found = recover::run(&disk, &layout, journal.memory.0, None, false)?;
+        let how = How { memory: journal.memory.0, lines: Default::default(), time: opening.time, write: false };
+        let found = recover::run(&opening.disk, &layout, Shelf::list(&layout)?, how)?;
         let recovery = Recovery { took: begun.elapsed(), ..found.recovery };
-        let pool = Pool::new(disk.clone(), layout.clone(), journal.segment_size.0, 0, found.sealed, found.free, found.names);
-        let shared = Shared::new(disk, layout, journal, pool, found.state, None);
+        let pool = Pool::new(opening.disk.clone(), layout.clone(), journal.segment_size.0, 0, found.sealed, found.free, found.names);
+        let shared = Shared::new(&opening, layout, journal, pool, found.state, false, usize::MAX);
         Ok((Arc::new(Self::new(Arc::new(shared), settings, None, Vec::new(), lock)?), recovery))
     }
 
-    fn open_on(disk: Arc<Disk>, dir: &Path, settings: &Settings, journal: &JournalSettings) -> Result<(Arc<Self>, Recovery), StoreError> {
+    fn open_as(opening: Opening, dir: &Path, settings: &Settings, journal: &JournalSettings) -> Result<(Arc<Self>, Recovery), StoreError> {
         settings.validate()?;
         journal.validate()?;
-        let (begun, layout) = (Instant::now(), Layout::new(dir));
+        let (begun, layout, disk) = (Instant::now(), Layout::new(dir), opening.disk.clone());
         layout.create(&disk)?;
         let lock = layout.lock(true)?;
-        let (index, index_rebuilt) = Index::open(&layout.index());
-        let found = recover::run(&disk, &layout, journal.memory.0, index.as_ref(), true)?;
-        let pool = Pool::new(disk.clone(), layout.clone(), journal.segment_size.0, journal.segments, found.sealed, found.free, found.names);
+        let shelf = Shelf::list(&layout)?;
+        let index = Index::new(layout.index(), opening.sled, opening.patience);
+        let wanted = shelf.files.len() >= settings.index_from;
+        let (lines, index_rebuilt) = if wanted { index.load() } else { Default::default() };
+        let how = How { memory: journal.memory.0, lines, time: opening.time, write: true };
+        let found = recover::run(&disk, &layout, shelf, how)?;
+        index.remove(found.stale);
+        let pool = Pool::new(disk, layout.clone(), journal.segment_size.0, journal.segments, found.sealed, found.free, found.names);
         pool.release(found.state.horizon());
         while pool.is_dry() {
             // On a full disk we start all the same: what is delivered makes room.
@@ -150,7 +192,8 @@ impl Store {
             }
         }
         let sequence = found.state.last();
-        let shared = Arc::new(Shared::new(disk, layout, journal.clone(), pool, found.state, index));
+        let shared = Shared::new(&opening, layout, journal.clone(), pool, found.state, true, settings.index_from);
+        let shared = Arc::new(Shared { index, ..shared });
         let writer = Writer::new(shared.clone(), found.ordinal, sequence, found.last);
         let (orders, queue) = mpsc::channel(journal::QUEUE);
         let (one, two) = (shared.clone(), shared.clone());
@@ -159,10 +202,12 @@ impl Store {
             spawn("checkpoint", move || checkpoint::run(&one))?,
             spawn("segments", move || two.pool.prepare())?,
         ];
-        let store = Self::new(shared, settings, Some(orders), threads, lock)?;
         let recovery = Recovery { took: begun.elapsed(), index_rebuilt, ..found.recovery };
         recovery.log(dir);
-        Ok((Arc::new(store), recovery))
+        if wanted || recovery.unread > 0 {
+            shared.fill(Task { unindexed: found.unindexed, afresh: recovery.index_rebuilt.is_some() })?;
+        }
+        Ok((Arc::new(Self::new(shared, settings, Some(orders), threads, lock)?), recovery))
     }
 
     fn new(
@@ -220,6 +265,7 @@ impl Store {
         // What is too much for one record together goes to files too.
         let mut room = (self.shared.journal.segment_size.0 / 2).max(self.shared.journal.own_file.0);
         for change in changes {
+            self.shared.adopt(change.key());
             pending.push(match change {
                 Change::Put { entry, bytes } => {
                     change::check(&entry)?;
@@ -279,9 +325,7 @@ impl Store {
         let done = blocking(move || {
             stop(&shared, threads);
             let done = if writes { checkpoint::round(&shared, Scope::All) } else { Ok(()) };
-            if let Some(index) = &shared.index {
-                index.flush();
-            }
+            shared.index.close(true);
             done
         });
         if let Err(error) = done.await.and_then(|done| done) {
@@ -296,6 +340,7 @@ impl Drop for Store {
         // The writer ends when nobody can send orders any more.
         self.orders.take();
         stop(&self.shared, std::mem::take(&mut *lock(&self.threads)));
+        self.shared.index.close(false);
     }
 }
 
@@ -306,21 +351,42 @@ impl std::fmt::Debug for Store {
 }
 
 impl Shared {
-    fn new(disk: Arc<Disk>, layout: Layout, journal: JournalSettings, pool: Pool, state: State, index: Option<Index>) -> Self {
-        Self { disk, layout, journal, pool, state: Mutex::new(state), index, wake: Wake::default(), rounds: Mutex::new(()) }
+    fn new(opening: &Opening, layout: Layout, journal: JournalSettings, pool: Pool, state: State, writes: bool, index_from: usize) -> Self {
+        Self {
+            disk: opening.disk.clone(),
+            index: Index::new(layout.index(), opening.sled, opening.patience),
+            index_from,
+            layout,
+            journal,
+            pool,
+            state: Mutex::new(state),
+            wake: Wake::default(),
+            rounds: Mutex::new(()),
+            floor: AtomicU64::new(0),
+            writes,
+            closing: AtomicBool::new(false),
+            filler: Mutex::default(),
+            damaged: Mutex::default(),
+            damage: Notify::new(),
+            verifying: Default::default(),
+        }
     }
 }
 
 /// Describes the metrics of the store, and begins those that a monitor wants to see at zero.
 pub fn describe() {
-    use metrics::{Unit, counter, describe_counter, describe_histogram};
+    use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
     describe_histogram!("mailweir_store_commit_seconds", Unit::Seconds, "From asking for a commit to its answer");
     describe_histogram!("mailweir_store_checkpoint_seconds", Unit::Seconds, "Writing one batch of entries as plain files");
     describe_counter!("mailweir_store_synced_total", "Syncs of the journal; many commits share one");
     describe_counter!("mailweir_store_checkpointed_total", "Entries written as plain files");
     describe_counter!("mailweir_store_full_total", "Commits refused because the disk was full");
-    for name in ["mailweir_store_synced_total", "mailweir_store_checkpointed_total", "mailweir_store_full_total"] {
-        counter!(name).absolute(0);
+    describe_counter!("mailweir_index_rebuilds_total", "How often the look-up index was made again from the files");
+    describe_gauge!("mailweir_index_rebuild_running", "1 while the index is being made; mail goes on meanwhile");
+    describe_gauge!("mailweir_index_rebuild_ratio", "How much of the index is made, from 0 to 1");
+    describe_gauge!("mailweir_index_broken", "1 if the index cannot be used; entries are read from their files then");
+    for name in ["store_synced", "store_checkpointed", "store_full", "index_rebuilds"] {
+        counter!(format!("mailweir_{name}_total")).absolute(0);
     }
 }
 
@@ -338,6 +404,8 @@ fn stop(shared: &Shared, threads: Vec<JoinHandle<()>>) {
         shared.wake.stop();
         shared.pool.close();
     }
+    shared.closing.store(true, Ordering::Release);
+    shared.join_filler();
 }
 
 /// Runs `work` off the reactor.

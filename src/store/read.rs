@@ -1,6 +1,7 @@
 //! Reading the store: entries, messages, what is due, what has expired, how much there is.
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -9,6 +10,7 @@ use serde::Serialize;
 use super::change::Key;
 use super::damage::Damaged;
 use super::files::{check_message, read_message, read_sheet};
+use super::index::IndexState;
 use super::layout::Folder;
 use super::state::{At, Facts, Row};
 use super::{Shared, Store, StoreError, blocking, lock};
@@ -18,6 +20,8 @@ use crate::mail::{Area, Entry, MessageId, Place};
 const TRIES: usize = 4;
 /// Ids taken under the lock at once while listing.
 const PAGE: usize = 256;
+/// Lists up to this length are read from the files alone.
+const SMALL: usize = 2 * PAGE;
 
 /// How much of one kind there is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -46,15 +50,45 @@ impl Store {
 
     /// Entries that `pred` wants, newest first. Reads entry by entry until it has `limit`: for a blocking thread.
     pub fn list(&self, place: Place, pred: impl Fn(&Entry) -> bool, limit: usize) -> Vec<Entry> {
-        let (mut found, mut before) = (Vec::new(), None);
+        let (mut found, mut before, mut looked) = (Vec::new(), None, 0);
         while found.len() < limit {
             let page = lock(&self.shared.state).newest(place, before, PAGE);
             let Some(last) = page.last() else { break };
             before = Some(*last);
-            let wanted = page.iter().filter_map(|id| self.get(place, *id)).filter(|entry| pred(entry));
+            looked += page.len();
+            let wanted = self.shared.page(place, &page, looked > SMALL).into_iter().flatten().filter(|entry| pred(entry));
             found.extend(wanted.take(limit - found.len()));
         }
         found
+    }
+
+    /// How the index stands: what looks up entries does not depend on it, and is only slower without.
+    pub fn index(&self) -> IndexState {
+        self.shared.index.state()
+    }
+
+    /// How many messages of how many `verify` has read, while it runs.
+    pub fn verifying(&self) -> Option<(usize, usize)> {
+        let of = self.shared.verifying.1.load(Ordering::Relaxed);
+        (of > 0).then(|| (self.shared.verifying.0.load(Ordering::Relaxed), of))
+    }
+
+    /// Begins to make the index again from the files, while mail goes on; [`Self::index`] says how far it is. Blocks for a moment. Where
+    /// there are fewer entries than `[quarantine] index_from`, what is there of an index is removed.
+    pub fn rebuild_index(&self) -> Result<(), StoreError> {
+        if self.shared.writes { self.shared.rebuild_index() } else { Err(StoreError::ReadOnly) }
+    }
+
+    /// Damage that was found after the start, in entries that it had left to be read later. Waits until there is some.
+    pub async fn next_damaged(&self) -> Vec<Damaged> {
+        loop {
+            let told = self.shared.damage.notified();
+            let damaged = self.shared.take_damaged();
+            if !damaged.is_empty() {
+                return damaged;
+            }
+            told.await;
+        }
     }
 
     /// The original message, byte for byte as it came. What is not what was written is [`StoreError::Damaged`].
@@ -106,44 +140,34 @@ impl Store {
         }
         depths
     }
-
-    /// Reads every message and compares it with what was written. Blocks for as long as that takes; changes nothing. `progress` is
-    /// called with how many of how many are done.
-    pub fn verify(&self, mut progress: impl FnMut(usize, usize)) -> Vec<Damaged> {
-        let keys: Vec<Key> = lock(&self.shared.state).rows().map(|(key, _)| *key).collect();
-        let mut damaged = Vec::new();
-        for (done, key) in keys.iter().enumerate() {
-            progress(done, keys.len());
-            let what = match self.shared.bytes(*key) {
-                Err(StoreError::Missing(..)) => continue,
-                Err(error) => error.to_string(),
-                Ok(_) if self.shared.get(*key).is_none() && self.shared.row(*key).is_ok() => "its .json cannot be read".into(),
-                Ok(_) => continue,
-            };
-            let files = self.shared.paths(*key);
-            damaged.push(Damaged { id: Some(key.1), place: Some(key.0), what, files });
-        }
-        progress(keys.len(), keys.len());
-        damaged
-    }
 }
 
 impl Shared {
-    fn row(&self, key: Key) -> Result<Row, StoreError> {
+    pub(super) fn row(&self, key: Key) -> Result<Row, StoreError> {
+        self.adopt(key);
         lock(&self.state).row(key).cloned().ok_or(StoreError::Missing(key.0, key.1))
     }
 
-    /// The entry: from memory, the index, or its file.
-    fn get(&self, key: Key) -> Option<Entry> {
+    /// Entries of a place, from the index where that is `long` enough to be worth it.
+    fn page(&self, place: Place, ids: &[MessageId], long: bool) -> Vec<Option<Entry>> {
+        let all = |id: &MessageId| self.get((place, *id));
+        if !long || self.index.state() != IndexState::Whole {
+            return ids.iter().map(all).collect();
+        }
+        let sequences = ids.iter().map(|id| (place, *id)).map(|key| (key, self.row(key).map_or(0, |row| row.facts.sequence)));
+        let found = self.index.fetch(sequences.collect());
+        let indexed = found.into_iter().chain(std::iter::repeat(None));
+        ids.iter().zip(indexed).map(|(id, entry)| entry.or_else(|| all(id))).collect()
+    }
+
+    /// The entry: from memory, or its file.
+    pub(super) fn get(&self, key: Key) -> Option<Entry> {
         for _ in 0..TRIES {
             let row = self.row(key).ok()?;
             if let Some(entry) = row.entry {
                 return Some(entry.as_ref().clone());
             }
             let sequence = row.facts.sequence;
-            if let Some(entry) = self.index.as_ref().and_then(|index| index.get(key, sequence)) {
-                return Some(entry);
-            }
             for folder in folders(key, &row) {
                 match read_sheet(&self.layout.json(folder, key.1)) {
                     Ok((sheet, _)) if sheet.sequence >= sequence => return Some(sheet.entry),
@@ -157,7 +181,7 @@ impl Shared {
     }
 
     /// The message, checked, wherever it lies just now.
-    fn bytes(&self, key: Key) -> Result<Bytes, StoreError> {
+    pub(super) fn bytes(&self, key: Key) -> Result<Bytes, StoreError> {
         let mut trouble = StoreError::Missing(key.0, key.1);
         for _ in 0..TRIES {
             let row = self.row(key)?;
@@ -194,7 +218,7 @@ impl Shared {
     }
 
     /// The files of an entry that are there.
-    fn paths(&self, key: Key) -> Vec<PathBuf> {
+    pub(super) fn paths(&self, key: Key) -> Vec<PathBuf> {
         let Ok(row) = self.row(key) else { return Vec::new() };
         let both = |folder| [self.layout.eml(folder, key.1), self.layout.json(folder, key.1)];
         folders(key, &row).flat_map(both).filter(|path| path.exists()).collect()

@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::StoreError;
 use super::change::{Key, Logged, LoggedAt, decode, is_end};
 use super::damage::{Case, Damaged, hole_case, missing_name};
 use super::disk::Disk;
 use super::frame::{SEGMENT_HEADER, SegmentHeader};
-use super::index::Index;
+use super::index::Line;
 use super::layout::{Folder, Layout, names};
 use super::replay::{self, Hole};
 use super::segment::Segment;
@@ -32,6 +34,8 @@ pub struct Recovery {
     pub damaged: Vec<Damaged>,
     /// Changes taken from the journal.
     pub replayed: u64,
+    /// Entries among them whose files are read later, because there are so many.
+    pub unread: usize,
     /// Files that were being written, of which nobody was promised anything; removed.
     pub unfinished: usize,
     /// The write that was cut off at the end of the journal, if one was.
@@ -43,7 +47,7 @@ pub struct Recovery {
 }
 
 /// Where the journal ended in the middle of a record: a crash during a write that was not yet answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TornTail {
     /// The segment file.
     pub segment: PathBuf,
@@ -55,9 +59,10 @@ impl Recovery {
     /// One line for the log, and one for each piece of damage.
     pub(super) fn log(&self, dir: &Path) {
         let (entries, replayed, unfinished, torn) = (self.entries, self.replayed, self.unfinished, self.torn_tail.is_some());
-        tracing::info!(dir = %dir.display(), entries, replayed, unfinished, torn, damaged = self.damaged.len(), took = ?self.took, "store open");
+        let (unread, damaged) = (self.unread, self.damaged.len());
+        tracing::info!(dir = %dir.display(), entries, unread, replayed, unfinished, torn, damaged, took = ?self.took, "store open");
         if let Some(why) = &self.index_rebuilt {
-            tracing::info!(why, "the index was made again");
+            tracing::info!(why, "the index is made again, while mail goes on");
         }
         for damaged in &self.damaged {
             tracing::error!(what = damaged.what, id = ?damaged.id, files = ?damaged.files, "damaged, set aside");
@@ -76,6 +81,10 @@ pub(super) struct Recovered {
     pub ordinal: u64,
     /// The last sequence of the journal that counts.
     pub last: u64,
+    /// Entries that the index does not know.
+    pub unindexed: Vec<Key>,
+    /// Entries that it should not know.
+    pub stale: Vec<Key>,
 }
 
 struct Work<'a> {
@@ -91,13 +100,25 @@ struct Work<'a> {
     recovery: Recovery,
 }
 
+/// How the start goes about it.
+pub(super) struct How {
+    /// Bytes of mail to keep in memory.
+    pub memory: u64,
+    /// What the index says.
+    pub lines: HashMap<Key, Line>,
+    /// How long entries are read that the index does not know; the rest is left for later.
+    pub time: Duration,
+    /// Clear away and set aside.
+    pub write: bool,
+}
+
 /// Reads everything. Without `write` nothing on disk is changed, and damage is only listed.
-pub(super) fn run(disk: &Disk, layout: &Layout, budget: u64, index: Option<&Index>, write: bool) -> Result<Recovered, StoreError> {
-    let mut shelf = Shelf::list(layout)?;
-    let known = shelf.known(layout, index);
+pub(super) fn run(disk: &Disk, layout: &Layout, mut shelf: Shelf, how: How) -> Result<Recovered, StoreError> {
+    let write = how.write;
+    let seen = shelf.known(layout, how.lines, how.time);
     let mut work = Work {
         layout,
-        state: State::new(budget),
+        state: State::new(how.memory),
         shelf,
         based: HashMap::new(),
         removed: HashMap::new(),
@@ -105,7 +126,8 @@ pub(super) fn run(disk: &Disk, layout: &Layout, budget: u64, index: Option<&Inde
         cases: Vec::new(),
         recovery: Recovery::default(),
     };
-    work.load(known);
+    work.load(seen.known);
+    seen.unread.into_iter().for_each(|(key, unread)| work.state.put_off(key, unread));
     let mut recovered = work.journal()?;
     let mut unfinished = work.settle()?;
     unfinished.append(&mut work.shelf.unfinished);
@@ -119,6 +141,8 @@ pub(super) fn run(disk: &Disk, layout: &Layout, budget: u64, index: Option<&Inde
         work.recovery.damaged.extend(damaged);
     }
     work.recovery.entries = work.state.len();
+    work.recovery.unread = work.state.all_unread().len();
+    (recovered.unindexed, recovered.stale) = (seen.unindexed, seen.stale);
     (recovered.state, recovered.recovery) = (work.state, work.recovery);
     Ok(recovered)
 }
@@ -147,26 +171,12 @@ impl Work<'_> {
             names: 0,
             ordinal: 0,
             last: 0,
+            unindexed: Vec::new(),
+            stale: Vec::new(),
         };
-        let folder = self.layout.journal();
-        let mut segments = Vec::new();
-        for name in names(&folder)?.into_iter().filter(|name| name.ends_with(".seg")) {
-            out.names = out.names.max(name.trim_end_matches(".seg").parse().unwrap_or(0));
-            let path = folder.join(&name);
-            let opened = OpenOptions::new().read(true).write(true).open(&path).or_else(|_| OpenOptions::new().read(true).open(&path));
-            let file = opened.map_err(|e| StoreError::io(&path, e))?;
-            let size = file.metadata().map_err(|e| StoreError::io(&path, e))?.len();
-            let segment = Segment { path, file, size };
-            let head = segment.read(0, size.min(SEGMENT_HEADER as u64))?;
-            match SegmentHeader::decode(&head) {
-                Some(header) => segments.push((header, segment)),
-                None => out.free.push(segment),
-            }
-        }
-        segments.sort_by_key(|(header, _)| header.ordinal);
-        let limits: Vec<Option<u64>> =
-            segments.iter().skip(1).map(|(header, _)| Some(header.previous_last)).chain(std::iter::once(None)).collect();
-        let (scans, horizon) = scan_all(&segments, &limits)?;
+        let (segments, free, names) = segments(&self.layout.journal())?;
+        (out.free, out.names) = (free, names);
+        let (scans, horizon) = scan_all(&segments)?;
         if let Some((first, segment)) = segments.first()
             && first.previous_last + 1 > horizon.max(1)
         {
@@ -236,11 +246,26 @@ impl Work<'_> {
                 (key, Effect::Remove(key))
             }
         };
+        self.read_now(key);
         if self.based.get(&key).is_some_and(|based| *based >= sequence) {
             return;
         }
         self.recovery.replayed += 1;
         self.state.apply(sequence, effect, None);
+    }
+
+    /// What the journal changes must be known.
+    fn read_now(&mut self, key: Key) {
+        let Some(unread) = self.state.unread(key) else { return };
+        let row = match unread.read(self.layout, key) {
+            Ok((row, _)) => Some(row),
+            Err(error) => {
+                self.shelf.unreadable.insert(key, error.to_string());
+                None
+            }
+        };
+        self.based.extend(row.as_ref().map(|row| (key, row.facts.sequence)));
+        self.state.adopt(key, row);
     }
 
     /// Sees that every row has its message, and that every file has its row. Returns what is unfinished.
@@ -302,7 +327,8 @@ impl Work<'_> {
 
     /// Files without a row.
     fn strays(&mut self) {
-        let keys: Vec<Key> = self.shelf.files.keys().filter(|key| self.state.row(**key).is_none()).copied().collect();
+        let keys: Vec<Key> =
+            self.shelf.files.keys().filter(|key| self.state.row(**key).is_none() && self.state.unread(**key).is_none()).copied().collect();
         for key in keys {
             if self.based.contains_key(&key) || self.cases.iter().any(|case| case.key == Some(key)) {
                 // Removed by the journal (and buried by it), or lost.
@@ -340,12 +366,33 @@ fn leftovers(journal: &Path) -> Result<Vec<PathBuf>, StoreError> {
     Ok(names(journal)?.into_iter().filter(|name| name.starts_with('.')).map(|name| journal.join(name)).collect())
 }
 
+/// The segments that have something, oldest first; the others; and the highest number in a name.
+pub(super) fn segments(folder: &Path) -> Result<(Vec<(SegmentHeader, Segment)>, Vec<Segment>, u64), StoreError> {
+    let (mut segments, mut free, mut highest) = (Vec::new(), Vec::new(), 0);
+    for name in names(folder)?.into_iter().filter(|name| name.ends_with(".seg")) {
+        highest = highest.max(name.trim_end_matches(".seg").parse().unwrap_or(0));
+        let path = folder.join(&name);
+        let opened = OpenOptions::new().read(true).write(true).open(&path).or_else(|_| OpenOptions::new().read(true).open(&path));
+        let file = opened.map_err(|e| StoreError::io(&path, e))?;
+        let size = file.metadata().map_err(|e| StoreError::io(&path, e))?.len();
+        let segment = Segment { path, file, size };
+        let head = segment.read(0, size.min(SEGMENT_HEADER as u64))?;
+        match SegmentHeader::decode(&head) {
+            Some(header) => segments.push((header, segment)),
+            None => free.push(segment),
+        }
+    }
+    segments.sort_by_key(|(header, _)| header.ordinal);
+    Ok((segments, free, highest))
+}
+
 /// Reads all segments, in order, and the highest horizon.
-fn scan_all(segments: &[(SegmentHeader, Segment)], limits: &[Option<u64>]) -> Result<(Vec<replay::Scan>, u64), StoreError> {
+pub(super) fn scan_all(segments: &[(SegmentHeader, Segment)]) -> Result<(Vec<replay::Scan>, u64), StoreError> {
     let mut scans = Vec::new();
+    let limits = segments.iter().skip(1).map(|(header, _)| Some(header.previous_last)).chain(std::iter::once(None));
     for ((header, segment), limit) in segments.iter().zip(limits) {
         let bytes = segment.read(0, segment.size)?;
-        scans.push(replay::scan(&bytes, header, *limit));
+        scans.push(replay::scan(&bytes, header, limit));
     }
     let horizon = scans.iter().map(|scan| scan.horizon).max().unwrap_or(0);
     Ok((scans, horizon))

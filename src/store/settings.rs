@@ -19,11 +19,14 @@ pub struct Settings {
     pub keep: Period,
     /// Another time for single areas: `keep_area = { Spam = "14d" }`. Default: none.
     pub keep_area: BTreeMap<Area, Period>,
+    /// From so many entries in plain files on, an index of them is kept; fewer are read from their files as fast, and the index
+    /// costs some 22 MB of memory. Default 1000.
+    pub index_from: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { store: "sled".into(), keep: Period(Duration::from_secs(30 * 86_400)), keep_area: BTreeMap::new() }
+        Self { store: "sled".into(), keep: Period(Duration::from_secs(30 * 86_400)), keep_area: BTreeMap::new(), index_from: 1000 }
     }
 }
 

@@ -2,17 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use super::StoreError;
 use super::change::Key;
 use super::files::{Stamp, read_sheet};
-use super::index::{Index, Line};
+use super::index::Line;
 use super::layout::{Folder, Layout, id_of, names};
-use super::state::Facts;
+use super::state::{Facts, Unread};
 use crate::mail::Entry;
-
-/// Index rows written at once while it is rebuilt.
-const BATCH: usize = 256;
 
 /// The files of one entry in one folder.
 #[derive(Debug)]
@@ -32,6 +30,18 @@ pub(super) struct Known {
     pub folder: Folder,
     /// Only if the message lies in another folder: what was known had to be read then.
     pub entry: Option<Entry>,
+}
+
+/// What was found out about the files at start.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub known: HashMap<Key, Known>,
+    /// For later.
+    pub unread: Vec<(Key, Unread)>,
+    /// Known, and not in the index.
+    pub unindexed: Vec<Key>,
+    /// In the index, and there are no files.
+    pub stale: Vec<Key>,
 }
 
 /// All files of all folders.
@@ -88,56 +98,46 @@ impl Shelf {
         all.iter().filter(|files| files.folder == first).find_map(lies).or_else(|| all.iter().find_map(lies))
     }
 
-    /// What the files say of each entry: from the index where it is up to date, else read, and then the index is brought up to date.
-    pub(super) fn known(&mut self, layout: &Layout, index: Option<&Index>) -> HashMap<Key, Known> {
-        let mut lines: HashMap<Key, Line> = index.map(|index| index.lines().collect()).unwrap_or_default();
-        let (mut known, mut fresh) = (HashMap::with_capacity(self.files.len()), Vec::new());
+    /// What the files say of each entry: from the index where it is up to date, else they are read, for as long as `time` lasts; the rest
+    /// is left for later.
+    pub(super) fn known(&mut self, layout: &Layout, mut lines: HashMap<Key, Line>, time: Duration) -> Seen {
+        let begun = Instant::now();
+        let mut seen = Seen { known: HashMap::with_capacity(self.files.len()), ..Seen::default() };
         for (key, all) in &self.files {
             let line = lines.remove(key);
-            let simple = all.len() == 1 && all.iter().all(|files| files.eml.is_some());
-            for files in all {
-                let Some(stamp) = files.stamp else { continue };
-                if let (true, Some(line)) = (simple, line.as_ref().filter(|line| line.stamp == stamp)) {
-                    known.insert(*key, Known { facts: line.facts.clone(), folder: files.folder, entry: None });
+            let simple = if let [files] = all.as_slice() {
+                files.stamp.zip(files.eml).map(|(stamp, size)| (files.folder, stamp, size))
+            } else {
+                None
+            };
+            if let Some((folder, stamp, size)) = simple {
+                if let Some(line) = line.filter(|line| line.stamp == stamp) {
+                    seen.known.insert(*key, Known { facts: line.facts, folder, entry: None });
                     continue;
                 }
-                let (sheet, stamp) = match read_sheet(&layout.json(files.folder, key.1)) {
-                    Ok(read) => read,
+                if begun.elapsed() >= time {
+                    seen.unread.push((*key, Unread { folder, size }));
+                    continue;
+                }
+                seen.unindexed.push(*key);
+            }
+            for files in all.iter().filter(|files| files.stamp.is_some()) {
+                let sheet = match read_sheet(&layout.json(files.folder, key.1)) {
+                    Ok((sheet, _)) => sheet,
                     Err(error) => {
                         self.unreadable.insert(*key, error.to_string());
                         continue;
                     }
                 };
                 let Some(facts) = sheet.facts().filter(|_| sheet.entry.place == key.0) else { continue };
-                if known.get(key).is_some_and(|other: &Known| other.facts.sequence >= facts.sequence) {
+                if seen.known.get(key).is_some_and(|other: &Known| other.facts.sequence >= facts.sequence) {
                     continue;
                 }
-                if simple {
-                    fresh.push((*key, Line { stamp, facts: facts.clone() }, sheet.entry));
-                    known.insert(*key, Known { facts, folder: files.folder, entry: None });
-                } else {
-                    known.insert(*key, Known { facts, folder: files.folder, entry: Some(sheet.entry) });
-                }
-            }
-            if fresh.len() >= BATCH {
-                write(index, &mut fresh);
-                if known.len().is_multiple_of(BATCH * 40) {
-                    tracing::info!(done = known.len(), of = self.files.len(), "reading entries into the index");
-                }
+                let entry = simple.is_none().then_some(sheet.entry);
+                seen.known.insert(*key, Known { facts, folder: files.folder, entry });
             }
         }
-        write(index, &mut fresh);
-        if let Some(index) = index {
-            // Rows without files.
-            index.remove(lines.into_keys());
-        }
-        known
+        seen.stale = lines.into_keys().collect();
+        seen
     }
-}
-
-fn write(index: Option<&Index>, fresh: &mut Vec<(Key, Line, Entry)>) {
-    if let Some(index) = index {
-        index.put(fresh.iter().map(|(key, line, entry)| (*key, Line { stamp: line.stamp, facts: line.facts.clone() }, entry)));
-    }
-    fresh.clear();
 }

@@ -92,6 +92,14 @@ pub(super) struct Todo {
     pub to: Folder,
 }
 
+/// An entry of which only the files were seen at start: its `.json` is read when somebody asks for it, or when there is time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unread {
+    pub folder: Folder,
+    /// Bytes of the `.eml`.
+    pub size: u64,
+}
+
 /// How many entries a place (or area) has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Count {
@@ -107,6 +115,8 @@ pub(super) struct Count {
 #[derive(Debug, Default)]
 pub(super) struct State {
     rows: BTreeMap<Key, Row>,
+    /// Entries of which nothing is known yet but that they are there. They count as open until they are read.
+    unread: BTreeMap<Key, Unread>,
     due: BTreeSet<(Timestamp, MessageId)>,
     /// Rows that are not in files, by the first change that is missing there, with when they came to miss one; `None`: long ago.
     dirty: BTreeMap<(u64, Key), Option<Instant>>,
@@ -128,6 +138,40 @@ impl State {
     pub(super) fn load(&mut self, key: Key, row: Row) {
         self.last = self.last.max(row.facts.sequence);
         self.insert(key, row, None);
+    }
+
+    /// An entry to be read later.
+    pub(super) fn put_off(&mut self, key: Key, unread: Unread) {
+        self.count_unread(&unread, true);
+        self.unread.insert(key, unread);
+    }
+
+    /// The files of an entry that has not been read.
+    pub(super) fn unread(&self, key: Key) -> Option<Unread> {
+        self.unread.get(&key).copied()
+    }
+
+    /// Entries that have not been read.
+    pub(super) fn all_unread(&self) -> Vec<Key> {
+        self.unread.keys().copied().collect()
+    }
+
+    /// It has been read: with a row, or it turned out to be damaged. `false` if somebody else was faster. Its sequence may be above the
+    /// journal's, so it is no measure for what the journal has seen.
+    pub(super) fn adopt(&mut self, key: Key, row: Option<Row>) -> bool {
+        let Some(unread) = self.unread.remove(&key) else { return false };
+        self.count_unread(&unread, false);
+        if let Some(row) = row {
+            self.insert(key, row, None);
+        }
+        true
+    }
+
+    fn count_unread(&mut self, unread: &Unread, more: bool) {
+        let count = self.counts.entry(unread.folder).or_default();
+        let by = |number: &mut u64, n: u64| *number = if more { *number + n } else { number.saturating_sub(n) };
+        by(&mut count.open, 1);
+        by(&mut count.bytes, unread.size);
     }
 
     /// Makes a change visible. Recovery and the journal's writer use the same one, so both come to the same state.
@@ -262,7 +306,18 @@ impl State {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.rows.len()
+        self.rows.len() + self.unread.len()
+    }
+
+    /// Entries that lie in plain files as they are, with the sequence of that state.
+    pub(super) fn filed(&self) -> Vec<(Key, u64)> {
+        let filed = self.rows.iter().filter(|(_, row)| row.dirty.is_none() && matches!(row.at, At::File));
+        filed.map(|(key, row)| (*key, row.facts.sequence)).collect()
+    }
+
+    /// How many entries lie in plain files, or are about to.
+    pub(super) fn count_filed(&self) -> usize {
+        self.unread.len() + self.rows.values().filter(|row| row.filed.is_some()).count()
     }
 
     /// All rows, in no order that matters.
@@ -273,8 +328,16 @@ impl State {
     /// Ids of a place below `before`, newest first.
     pub(super) fn newest(&self, place: Place, before: Option<MessageId>, limit: usize) -> Vec<MessageId> {
         let end = before.unwrap_or(MessageId::from_u64(u64::MAX));
-        let range = self.rows.range((place, MessageId::from_u64(0))..=(place, end)).rev();
-        range.map(|(key, _)| key.1).filter(|id| before != Some(*id)).take(limit).collect()
+        let all = (place, MessageId::from_u64(0))..=(place, end);
+        let ids = |id: &MessageId| before != Some(*id);
+        let read = self.rows.range(all.clone()).rev().map(|(key, _)| key.1).filter(ids).take(limit);
+        if self.unread.is_empty() {
+            return read.collect();
+        }
+        let mut both: Vec<MessageId> = read.chain(self.unread.range(all).rev().map(|(key, _)| key.1).filter(ids).take(limit)).collect();
+        both.sort_unstable_by(|a, b| b.cmp(a));
+        both.truncate(limit);
+        both
     }
 
     pub(super) fn due(&self, now: Timestamp, limit: usize) -> Vec<MessageId> {
@@ -301,6 +364,10 @@ impl State {
                 wanted -= 1;
                 row.facts.received_at
             });
+        }
+        for (key, unread) in &self.unread {
+            let came = key.1.time();
+            oldest.entry(unread.folder).and_modify(|oldest: &mut Timestamp| *oldest = came.min(*oldest)).or_insert(came);
         }
         oldest
     }

@@ -46,9 +46,13 @@ impl Gateway {
 
     /// The same with environment variables.
     pub fn start_with(folder: &Path, config: &str, environment: &[(&str, &str)]) -> Self {
+        Self::start_under(Command::new(BINARY), folder, config, environment)
+    }
+
+    /// The same under `command`: the program, or one that is given its name and runs it.
+    pub fn start_under(mut command: Command, folder: &Path, config: &str, environment: &[(&str, &str)]) -> Self {
         let path = folder.join("mailweir.toml");
         std::fs::write(&path, config).unwrap();
-        let mut command = Command::new(BINARY);
         command.args(["serve", "--config"]).arg(&path).stdout(Stdio::null());
         command.envs(environment.iter().copied());
         Self::start_by(command, &path)

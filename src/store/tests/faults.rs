@@ -125,7 +125,86 @@ async fn a_checkpoint_that_fails_anywhere_is_made_up_for() {
             let (store, recovery) = open(dir.path());
             assert_eq!((recovery.entries, recovery.damaged), (kept.len(), vec![]), "{op:?} {after}");
             check(&store, &kept).await;
-            assert_eq!(store.verify(|_, _| ()), []);
+            assert!(store.verify(|_, _| ()).unwrap().is_whole());
         }
+    }
+}
+
+/// The disk is full at one kind of place after the other: it is said, nothing that was promised is lost, what is delivered drains it, and
+/// when there is room again everything goes on.
+#[tokio::test]
+async fn full_wherever_is_written() {
+    let full = |op, path| Fault { op, path, after: 0, kind: io::ErrorKind::StorageFull, once: false, partial: 0 };
+    for (what, path, own, refuses) in [
+        ("the journal", ".seg", false, true),
+        // The checkpoint makes room in those that are there.
+        ("a new segment", "journal/.", false, false),
+        ("a file of its own", "large", true, true),
+        ("the checkpoint's .eml", ".eml.tmp", false, false),
+        ("the checkpoint's .json", ".json.tmp", false, false),
+        ("the records", ".jsonl", false, false),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        // From here on nothing depends on the index, which is on the full disk too.
+        let (store, _) = Store::open_as(
+            Opening { sled: |_| Err("no space left on device".into()), ..Opening::default() },
+            dir.path(),
+            &indexed(),
+            &small(),
+        )
+        .unwrap();
+        let mut kept = BTreeMap::new();
+        for n in 0..6 {
+            let (entry, bytes, change) = put(Place::Spool, if n % 3 == 2 { 20_000 } else { 3000 });
+            store.commit(vec![change]).await.unwrap();
+            kept.insert((Place::Spool, entry.id), (entry, bytes));
+        }
+        store.shared.disk.faults.set(&[full(Op::Write, path), full(Op::Create, path)]);
+        // A full .seg lets nothing through at all; the others until the segments are used up.
+        let mut refused = 0;
+        for _ in 0..120 {
+            let (entry, bytes, change) = put(Place::Spool, if own { 20_000 } else { 3000 });
+            match store.commit(vec![change]).await {
+                Ok(()) => drop(kept.insert((Place::Spool, entry.id), (entry, bytes))),
+                Err(StoreError::Full) => refused += 1,
+                Err(error) => panic!("{what}: {error}"),
+            }
+            if refused > 1 {
+                break;
+            }
+        }
+        assert!(refused > 0 || !refuses, "{what}: nobody was told");
+        let record = crate::mail::Record {
+            at: jiff::Timestamp::now(),
+            id: MessageId::new(),
+            version: crate::mail::VersionId("v".into()),
+            event: crate::mail::Event::Retried { by: "x".into() },
+        };
+        let recorded = store.record_synced(std::slice::from_ref(&record)).await;
+        assert_eq!(matches!(recorded, Err(StoreError::Full)), what == "the records", "{what}: {recorded:?}");
+        let _ = store.checkpoint().await;
+        check(&store, &kept).await;
+        // Deliveries drain it: what makes room is written down, but where the journal itself takes nothing.
+        if what != "the journal" {
+            while kept.len() > 3 {
+                let (key, (entry, _)) = kept.pop_first().unwrap();
+                store.note(vec![Change::Update(delivered(&entry))]).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+                assert!(store.get(key.0, key.1).is_none());
+            }
+        }
+        store.shared.disk.faults.set(&[]);
+        store.checkpoint().await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        for _ in 0..10 {
+            let (entry, bytes, change) = put(Place::Spool, if own { 20_000 } else { 3000 });
+            store.commit(vec![change]).await.unwrap_or_else(|error| panic!("{what}, afterwards: {error}"));
+            kept.insert((Place::Spool, entry.id), (entry, bytes));
+        }
+        store.record_synced(&[record]).await.unwrap();
+        check(&store, &kept).await;
+        drop(store);
+        let (store, recovery) = open(dir.path());
+        assert_eq!((recovery.entries, recovery.damaged), (kept.len(), vec![]), "{what}");
+        check(&store, &kept).await;
+        assert!(store.verify(|_, _| ()).unwrap().is_whole(), "{what}");
     }
 }

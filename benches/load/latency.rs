@@ -35,7 +35,7 @@ pub async fn run(options: &Options, site: &Site, sink: &Sink, book: &mut Book) {
 }
 
 async fn measure(options: &Options, site: &Site, sink: &Sink, book: &mut Book) -> Result<(), String> {
-    let (blocks, each) = if options.quick { (2, 50) } else { (5, 100) };
+    let (blocks, each) = if options.quick { (5, 20) } else { (20, 25) };
     let set = Set::small();
     let mut running = Vec::new();
     let mut rows = Vec::new();

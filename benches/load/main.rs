@@ -34,9 +34,10 @@ use options::Options;
 use sink::Sink;
 
 /// File descriptors that 10,000 sessions need, here and (inherited) in the gateway.
-const DESCRIPTORS: &str = "65536:65536";
+const DESCRIPTORS: usize = 10_500;
 
-#[tokio::main]
+// One thread for sender and sink: they cost least that way, and never more than one core.
+#[tokio::main(flavor = "current_thread")]
 async fn main() {
     let mut arguments = std::env::args().skip(1).peekable();
     if arguments.next_if(|argument| argument == relay::ARGUMENT).is_some() {
@@ -90,11 +91,11 @@ async fn run(options: &Options) {
             "latency" => latency::run(options, &site, &sink, &mut book).await,
             "idle" => memory::idle(options, &site, &sink, &mut book).await,
             "single" => memory::single(options, &site, &sink, &mut book).await,
-            _ => memory::many(&site, &sink, &mut book).await,
+            _ => memory::many(options, &site, &sink, &mut book).await,
         }
         println!("-- {part} took {:.0} s", clock.elapsed().as_secs_f64());
     }
-    let goals = goals::goals(&book);
+    let goals = goals::goals(&book, options);
     goals::print(&goals);
     write_json(&book, &goals);
     println!("\n{:.0} s in all", begun.elapsed().as_secs_f64());
@@ -119,11 +120,27 @@ fn write_json(book: &Book, goals: &[goals::Goal]) {
     }
 }
 
-/// Raises the limit of open files of this process, which what it starts inherits.
+/// Raises the limit of open files of this process, which what it starts inherits. Only root with all rights may go above the hard one.
 fn raise_limit() {
-    let raised = Command::new("prlimit").arg(format!("--nofile={DESCRIPTORS}")).arg("--pid").arg(std::process::id().to_string()).status();
-    if !raised.is_ok_and(|status| status.success()) {
-        println!("the limit of open files could not be raised: 10,000 sessions may not be possible");
+    let limit = || {
+        let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap_or_default().to_owned();
+        let mut numbers = line.split_whitespace().map(|number| number.parse::<usize>().unwrap_or(usize::MAX));
+        (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+    };
+    let set = |to: String| {
+        let pid = std::process::id().to_string();
+        let _shown_below =
+            Command::new("prlimit").args([&format!("--nofile={to}"), "--pid", &pid]).stderr(std::process::Stdio::null()).status();
+    };
+    let (soft, hard) = limit();
+    if hard < DESCRIPTORS {
+        set(format!("{DESCRIPTORS}:{DESCRIPTORS}"));
+    } else if soft < DESCRIPTORS {
+        set(format!("{hard}:{hard}"));
+    }
+    if limit().0 < DESCRIPTORS {
+        println!("open files are limited to {}: 10,000 sessions will not be possible; try `ulimit -n 20000`", limit().0);
     }
 }
 

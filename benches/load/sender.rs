@@ -11,8 +11,8 @@ use tokio::net::TcpStream;
 
 use crate::messages::{Prepared, Set};
 
-/// How long one message may take before the session is given up.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long one message may take, unless said otherwise, before the session is given up.
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One session with a server.
 pub struct Session {
@@ -70,7 +70,7 @@ impl Session {
 
     /// Sends one message: the code that settled it, and the time from writing its end to that reply.
     pub async fn send(&mut self, message: &Prepared, style: Style) -> io::Result<(u16, Duration)> {
-        tokio::time::timeout(PATIENCE, self.transaction(message, style)).await?
+        self.transaction(message, style).await
     }
 
     async fn transaction(&mut self, message: &Prepared, style: Style) -> io::Result<(u16, Duration)> {
@@ -140,7 +140,9 @@ pub enum Until {
 
 /// Many sessions with one server.
 pub struct Fleet {
-    pub sessions: Vec<Session>,
+    sessions: Vec<Session>,
+    /// How long one message may take.
+    patience: Duration,
 }
 
 impl Fleet {
@@ -154,13 +156,19 @@ impl Fleet {
                 sessions.push(session??);
             }
         }
-        Ok(Self { sessions })
+        Ok(Self { sessions, patience: PATIENCE })
+    }
+
+    /// Gives a session up when one message takes longer than this.
+    pub fn patience(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
     /// Sends messages of the set over all sessions at once. Sessions that break are closed.
     pub async fn send(&mut self, set: &Set, until: Until) -> Sent {
         let next = Arc::new(AtomicUsize::new(0));
-        let tasks: Vec<_> = self.sessions.drain(..).map(|session| tokio::spawn(one(session, next.clone(), set.clone(), until))).collect();
+        let tasks: Vec<_> =
+            self.sessions.drain(..).map(|session| tokio::spawn(one(session, next.clone(), set.clone(), until, self.patience))).collect();
         let mut sent = Sent::default();
         for task in tasks {
             match task.await {
@@ -175,7 +183,7 @@ impl Fleet {
     }
 }
 
-async fn one(mut session: Session, next: Arc<AtomicUsize>, set: Set, until: Until) -> (Option<Session>, Sent) {
+async fn one(mut session: Session, next: Arc<AtomicUsize>, set: Set, until: Until, patience: Duration) -> (Option<Session>, Sent) {
     let mut sent = Sent::default();
     loop {
         let number = next.fetch_add(1, Ordering::Relaxed);
@@ -186,7 +194,8 @@ async fn one(mut session: Session, next: Arc<AtomicUsize>, set: Set, until: Unti
         if over {
             return (Some(session), sent);
         }
-        match session.send(&set.messages[number % set.messages.len()], Style::Together).await {
+        let sending = session.send(&set.messages[number % set.messages.len()], Style::Together);
+        match tokio::time::timeout(patience, sending).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok((250, _)) => sent.accepted += 1,
             Ok((code, _)) => {
                 if (400..500).contains(&code) {

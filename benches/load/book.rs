@@ -65,6 +65,12 @@ impl Book {
         values.get(values.len() / 2).copied()
     }
 
+    /// The median beside that of Postfix with the same load, or of Postfix + rspamd + clamd for what scans.
+    fn ratio(&self, cell: Cell, of: fn(&Round) -> f64) -> Option<f64> {
+        let base = Cell { kind: if cell.kind.scans() { Kind::PostfixRspamd } else { Kind::Postfix }, ..cell };
+        Some(self.median(cell, of)? / self.median(base, of)?)
+    }
+
     /// A table of one load: medians, and ratios to the contestant that each is measured against.
     pub fn table(&self, set: &'static str, connections: usize) {
         println!("\n{set}, {connections} connections: medians; ratios to Postfix, for what scans to Postfix + rspamd + clamd");
@@ -75,9 +81,8 @@ impl Book {
         for kind in Kind::ALL {
             let cell = Cell { kind, set, connections };
             let Some(rate) = self.median(cell, |round| round.rate) else { continue };
-            let base = Cell { kind: if kind.scans() { Kind::PostfixRspamd } else { Kind::Postfix }, set, connections };
             let get = |of: fn(&Round) -> f64| self.median(cell, of).unwrap_or(f64::NAN);
-            let times = |of: fn(&Round) -> f64| self.median(base, of).map_or_else(String::new, |base| format!("{:.3}", get(of) / base));
+            let times = |of: fn(&Round) -> f64| self.ratio(cell, of).map_or_else(String::new, |ratio| format!("{ratio:.3}"));
             println!(
                 "{:<22} {rate:>9.0} {:>10.3} {:>8.1} {:>8.1} {:>7} {:>7} {:>7} {:>10.3} {:>5.0}%",
                 kind.name(),
@@ -111,6 +116,9 @@ impl Book {
                 "cpu_ms_per_message": self.median(cell, |round| round.cpu_ms),
                 "pss_mib": self.median(cell, |round| round.pss_mib),
                 "own_pss_mib": self.median(cell, |round| round.own_pss_mib),
+                "rate_ratio": self.ratio(cell, |round| round.rate),
+                "cpu_ratio": self.ratio(cell, |round| round.cpu_ms),
+                "pss_ratio": self.ratio(cell, |round| round.pss_mib),
                 "bench_cpu_ms_per_message": self.median(cell, |round| round.bench_ms),
                 "bench_cpu_share": self.median(cell, |round| round.bench_share),
             })

@@ -40,7 +40,7 @@ impl Goal {
 pub fn goals(book: &Book, options: &Options) -> Vec<Goal> {
     let mut goals = load(book);
     goals.extend(single(book));
-    goals.retain(|goal| options.part(goal.part));
+    goals.retain(|goal| options.part(goal.part) && !(options.narrowed() && goal.part == "load" && goal.measured.is_none()));
     goals
 }
 

@@ -72,6 +72,12 @@ impl Options {
         self.only.iter().any(|part| part == name)
     }
 
+    /// Whether only some of the load was asked for, so that figures for its goals are missing.
+    pub fn narrowed(&self) -> bool {
+        !(Kind::ALL.into_iter().all(|kind| self.takes_part(kind)) && self.sends("4 KiB") && self.sends("mix"))
+            || ![20, 200].iter().all(|connections| self.connections.contains(connections))
+    }
+
     /// Whether this one takes part in the load.
     pub fn takes_part(&self, kind: Kind) -> bool {
         self.contestants.iter().any(|name| kind.name().starts_with(name.as_str()))

@@ -24,7 +24,9 @@ check-files: setup
 demo: setup
 	$(CARGO) run --locked --quiet -- demo $(if $(KEEP),--keep)
 
-bench: setup
+# Everything that is said about speed, some ten minutes; BENCH=quick to see that it works, BENCH="--only latency" for one part.
+bench:
+	@sh scripts/setup.sh bench
 	$(CARGO) bench --locked --bench load -- $(BENCH)
 
 deb: setup

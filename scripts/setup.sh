@@ -14,7 +14,8 @@ need promtool prometheus
 need zstd zstd
 need strace strace
 if [ "${1:-}" = bench ]; then
-    need rspamd rspamd
+    need rspamd rspamd # redis-server is not needed: the modules that want it stay off
+    need prlimit util-linux
 fi
 if ! command -v cargo >/dev/null 2>&1; then
     echo "cargo is not on the PATH: install Rust 1.95 (rustup, or your distribution) first" >&2

@@ -16,7 +16,7 @@ use super::pace::Pace;
 use super::profile::{Defaults, defaults};
 use super::slots::{Slot, Slots};
 use crate::mail::route::Credentials;
-use crate::mail::{Route, TlsUse};
+use crate::mail::{Profile, Route, TlsUse};
 
 /// For how long a hop whose TLS handshake failed is spoken to in plain text, where TLS is opportunistic.
 const PLAIN_TIME: Duration = Duration::from_secs(600);
@@ -66,6 +66,7 @@ pub struct HopStatus {
 /// What a route wants of its hops. Where it changes, connections and limits begin anew.
 #[derive(PartialEq)]
 struct Terms {
+    profile: Profile,
     connections: usize,
     rate: Option<f64>,
     tls: TlsUse,
@@ -76,7 +77,14 @@ struct Terms {
 impl Terms {
     fn new(route: &Route, tls: TlsUse) -> Self {
         let in_clear = route.tls == Some(TlsUse::Off);
-        Self { connections: route.connections, rate: route.rate, tls: route.tls.unwrap_or(tls), in_clear, auth: route.auth.clone() }
+        Self {
+            profile: route.profile,
+            connections: route.connections,
+            rate: route.rate,
+            tls: route.tls.unwrap_or(tls),
+            in_clear,
+            auth: route.auth.clone(),
+        }
     }
 }
 

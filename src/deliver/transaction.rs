@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::connection::{Connection, Sent, Trouble};
+use super::connection::{Connection, Kind, Sent, Trouble};
 use super::{To, wishes};
 use crate::mail::dsn::MessageRequest;
 use crate::mail::{Body, HopReply, Outcome, ReversePath};
@@ -96,6 +96,7 @@ impl Transaction<'_> {
             mail: None,
             data: None,
             heard: false,
+            closing: false,
             dsn: connection.capabilities.dsn,
         };
         let deadline = self.capped(Instant::now() + self.envelope_time);
@@ -168,6 +169,8 @@ struct Talk<'a> {
     data: Option<HopReply>,
     /// The server answered something.
     heard: bool,
+    /// It answered 421: whoever is left over was not refused, it only closes.
+    closing: bool,
     /// The server offers DSN.
     dsn: bool,
 }
@@ -203,6 +206,7 @@ impl Talk<'_> {
         };
         let reply = connection.reply(deadline, what).await?;
         self.heard |= reply.code != 421;
+        self.closing |= reply.code == 421;
         let expected = match command {
             Command::Data => reply.code == 354 || reply.code >= 400,
             _ => reply.code < 300 || reply.code >= 400,
@@ -314,7 +318,10 @@ impl Talk<'_> {
         !self.too_many.is_empty()
     }
 
-    fn report(self, trouble: Option<Trouble>, reusable: bool) -> Report {
+    fn report(self, mut trouble: Option<Trouble>, reusable: bool) -> Report {
+        if let Some(trouble) = trouble.as_mut().filter(|_| self.closing) {
+            trouble.kind = Kind::Busy;
+        }
         let stale = trouble.is_some() && !self.heard;
         Report { outcomes: self.outcomes, took: None, trouble, stale, reusable }
     }

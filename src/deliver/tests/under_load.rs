@@ -203,6 +203,20 @@ async fn push_back_is_busy_wherever_it_comes() {
 }
 
 #[tokio::test]
+async fn who_comes_behind_a_421_is_not_failed() {
+    for offers in [&["PIPELINING"][..], &[]] {
+        let server = Server::offering(offers, pushing("RCPT", Do::SayAndClose("421 4.3.2 closing"))).await;
+        let courier = courier(&Settings::default());
+        let outcomes = courier.deliver(job(&route(&[server.address]), &["x@b.example", "y@b.example"])).await;
+        assert!(outcomes.iter().all(Outcome::is_busy) && courier.hops()[0].up, "{outcomes:?}");
+        // With a second hop, that one takes the rest.
+        let (first, second) = (Server::offering(offers, pushing("RCPT", Do::SayAndClose("421 closing"))).await, Server::new(usual()).await);
+        let outcomes = courier.deliver(job(&route(&[first.address, second.address]), &["x@b.example", "y@b.example"])).await;
+        assert_eq!(words(&outcomes), ["deferred 421", "delivered 250"]);
+    }
+}
+
+#[tokio::test]
 async fn too_many_recipients_go_in_the_next_transaction() {
     for (offers, text) in [
         (&["PIPELINING"][..], "452 4.5.3 too many recipients"),

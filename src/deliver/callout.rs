@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use super::answers::Answers;
 use super::connection::{Connection, Trouble};
@@ -134,7 +134,8 @@ impl Office {
 
     /// Hop after hop until one has an answer.
     async fn ask(&self, route: &Arc<Route>, address: &Address, reached: &AtomicBool) -> Verified {
-        let deadline = Instant::now() + self.settings.callout_time.0;
+        // Longer than the sender waits: a hop is not taken for down because it is slow for a call-out.
+        let deadline = Instant::now() + self.settings.callout_time.0.max(self.settings.connect_time.0);
         let hops = self.hops_for(route, None).await.unwrap_or_default();
         let mut why = "the route has no next hop that could be asked".to_owned();
         for (n, hop) in hops.iter().enumerate() {
@@ -150,7 +151,7 @@ impl Office {
     }
 
     async fn ask_hop(&self, hop: &Arc<Hop>, address: &Address, deadline: Instant, reached: &AtomicBool) -> Result<Verified, Trouble> {
-        let Ok(Ok(_permit)) = timeout_at(deadline, hop.questions.acquire()).await else {
+        let Ok(Ok(_permit)) = timeout(self.settings.callout_time.0, hop.questions.acquire()).await else {
             return Err(Trouble::busy("too many questions about recipients wait for it"));
         };
         let turn = self.turn(hop, None, deadline).await?;

@@ -1,6 +1,5 @@
 //! One next hop: slots, pace, idle connections, and whether it is up.
 
-use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,8 +14,8 @@ use super::connection::{Connection, Kind, Trouble};
 use super::pace::Pace;
 use super::profile::{Defaults, defaults};
 use super::slots::{Slot, Slots};
-use crate::mail::route::Credentials;
-use crate::mail::{Profile, Route, TlsUse};
+use super::terms::{Endpoint, Terms};
+use crate::mail::{Route, TlsUse};
 
 /// For how long a hop whose TLS handshake failed is spoken to in plain text, where TLS is opportunistic.
 const PLAIN_TIME: Duration = Duration::from_secs(600);
@@ -26,21 +25,6 @@ const LOG_IN_PAUSE: Duration = Duration::from_secs(60);
 
 /// For how long an idle connection to a host found by MX is kept.
 const STRANGER_TIME: Duration = Duration::from_secs(5);
-
-/// A host and port to connect to.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Endpoint {
-    pub host: String,
-    pub port: u16,
-    /// Named in a route; else found by MX.
-    pub configured: bool,
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') { write!(f, "[{}]:{}", self.host, self.port) } else { write!(f, "{}:{}", self.host, self.port) }
-    }
-}
 
 /// A next hop as `status` and the admin API show it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -61,31 +45,6 @@ pub struct HopStatus {
     pub idle: usize,
     /// Connections allowed at this moment: fewer than the route's while the hop pushes back.
     pub limit: usize,
-}
-
-/// What a route wants of its hops. Where it changes, connections and limits begin anew.
-#[derive(PartialEq)]
-struct Terms {
-    profile: Profile,
-    connections: usize,
-    rate: Option<f64>,
-    tls: TlsUse,
-    in_clear: bool,
-    auth: Option<Credentials>,
-}
-
-impl Terms {
-    fn new(route: &Route, tls: TlsUse) -> Self {
-        let in_clear = route.tls == Some(TlsUse::Off);
-        Self {
-            profile: route.profile,
-            connections: route.connections,
-            rate: route.rate,
-            tls: route.tls.unwrap_or(tls),
-            in_clear,
-            auth: route.auth.clone(),
-        }
-    }
 }
 
 #[derive(Debug)]

@@ -26,6 +26,7 @@ mod pool;
 pub mod profile;
 mod screen;
 mod slots;
+mod terms;
 mod transaction;
 mod visit;
 mod wishes;

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::hop::{Endpoint, Hop, HopStatus};
+use super::hop::{Hop, HopStatus};
+use super::terms::Endpoint;
 use crate::mail::{Route, TlsUse};
 
 /// Hops are looked through for forgettable ones when there are more than this.

@@ -9,9 +9,10 @@ use super::Job;
 use super::clock::Clock;
 use super::connection::{Connection, NotOpen, Opening, Trouble};
 use super::courier::Office;
-use super::hop::{Endpoint, Hop, part};
+use super::hop::{Hop, part};
 use super::screen;
 use super::slots::Slot;
+use super::terms::Endpoint;
 use super::transaction::{Report, Transaction};
 use crate::mail::{Outcome, TlsUse};
 

@@ -21,7 +21,9 @@ use super::{Shared, StoreError, crash, lock};
 /// Entries and bytes of one batch.
 const ROWS: usize = 512;
 const BYTES: u64 = 32 << 20;
-/// Up to so many entries are synced file by file; more by one sync of the file system (measured: 25 times as fast).
+/// Up to so many entries are synced file by file; more by one sync of the file system. It writes what others have left unwritten there
+/// too, and is still the faster way: on ext4, 64 entries took 74 ms so and 642 ms one by one (470 ms where all are handed to the disk
+/// first, sync_file_range); beside a process that wrote 80 MB/s to the same disk 202, 874 and 539 ms; 512 entries 0.4, 5.0 and 2.9 s.
 const FEW: usize = 4;
 
 /// Calls the checkpoint's thread.

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use super::StoreError;
 
-/// Zeros to fill with; written 256 KiB at a time.
-static ZEROS: [u8; 256 << 10] = [0; 256 << 10];
+/// Zeros to fill with; written 64 KiB at a time.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// The disk, or in tests one that fails when told to.
 #[derive(Debug, Default)]

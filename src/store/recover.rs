@@ -174,7 +174,7 @@ impl Work<'_> {
             unindexed: Vec::new(),
             stale: Vec::new(),
         };
-        let (segments, free, names) = segments(&self.layout.journal())?;
+        let Segments { used: segments, free, names } = segments(&self.layout.journal())?;
         (out.free, out.names) = (free, names);
         let (scans, horizon) = scan_all(&segments)?;
         if let Some((first, segment)) = segments.first()
@@ -366,11 +366,21 @@ fn leftovers(journal: &Path) -> Result<Vec<PathBuf>, StoreError> {
     Ok(names(journal)?.into_iter().filter(|name| name.starts_with('.')).map(|name| journal.join(name)).collect())
 }
 
-/// The segments that have something, oldest first; the others; and the highest number in a name.
-pub(super) fn segments(folder: &Path) -> Result<(Vec<(SegmentHeader, Segment)>, Vec<Segment>, u64), StoreError> {
-    let (mut segments, mut free, mut highest) = (Vec::new(), Vec::new(), 0);
+/// The segments of a journal.
+#[derive(Debug, Default)]
+pub(super) struct Segments {
+    /// Those that have something, oldest first.
+    pub used: Vec<(SegmentHeader, Segment)>,
+    pub free: Vec<Segment>,
+    /// The highest number in a name.
+    pub names: u64,
+}
+
+/// Opens all segments.
+pub(super) fn segments(folder: &Path) -> Result<Segments, StoreError> {
+    let mut all = Segments::default();
     for name in names(folder)?.into_iter().filter(|name| name.ends_with(".seg")) {
-        highest = highest.max(name.trim_end_matches(".seg").parse().unwrap_or(0));
+        all.names = all.names.max(name.trim_end_matches(".seg").parse().unwrap_or(0));
         let path = folder.join(&name);
         let opened = OpenOptions::new().read(true).write(true).open(&path).or_else(|_| OpenOptions::new().read(true).open(&path));
         let file = opened.map_err(|e| StoreError::io(&path, e))?;
@@ -378,12 +388,12 @@ pub(super) fn segments(folder: &Path) -> Result<(Vec<(SegmentHeader, Segment)>, 
         let segment = Segment { path, file, size };
         let head = segment.read(0, size.min(SEGMENT_HEADER as u64))?;
         match SegmentHeader::decode(&head) {
-            Some(header) => segments.push((header, segment)),
-            None => free.push(segment),
+            Some(header) => all.used.push((header, segment)),
+            None => all.free.push(segment),
         }
     }
-    segments.sort_by_key(|(header, _)| header.ordinal);
-    Ok((segments, free, highest))
+    all.used.sort_by_key(|(header, _)| header.ordinal);
+    Ok(all)
 }
 
 /// Reads all segments, in order, and the highest horizon.

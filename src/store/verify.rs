@@ -144,7 +144,7 @@ impl Shared {
     fn verify_journal(&self, verified: &mut Verified) -> Result<(), StoreError> {
         let mut before: Option<Vec<Damaged>> = None;
         for _ in 0..LOOKS {
-            let (found, _, _) = segments(&self.layout.journal())?;
+            let found = segments(&self.layout.journal())?.used;
             let (scans, horizon) = scan_all(&found)?;
             let (mut holes, mut records) = (Vec::new(), 0);
             verified.segments = Tally::default();

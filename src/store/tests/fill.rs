@@ -75,7 +75,7 @@ async fn whatever_has_become_of_the_index() {
         ("half of each file", Box::new(|index| each(index, |bytes| bytes.truncate(bytes.len() / 2))), None),
         ("a file in its place", Box::new(|index| fs::remove_dir_all(index).and_then(|()| fs::write(index, "x")).unwrap()), Some(true)),
         ("a link to nowhere", Box::new(|index| fs::remove_dir_all(index).and_then(|()| symlink("/nowhere/x", index)).unwrap()), Some(true)),
-        ("no right to read", Box::new(|index| fs::set_permissions(index, fs::Permissions::from_mode(0)).unwrap()), None),
+        ("no right to read", Box::new(|index| fs::set_permissions(index, fs::Permissions::from_mode(0o000)).unwrap()), None),
         ("an empty folder", Box::new(|index| fs::remove_dir_all(index).and_then(|()| fs::create_dir(index)).unwrap()), None),
         (
             "folders in place of its files",
@@ -85,7 +85,7 @@ async fn whatever_has_become_of_the_index() {
             }),
             Some(true),
         ),
-        ("another version", Box::new(|index| super::super::index::other_version(index)), Some(true)),
+        ("another version", Box::new(super::super::index::other_version), Some(true)),
     ];
     for seed in 0..12u64 {
         let flip = move |bytes: &mut Vec<u8>| {

@@ -74,8 +74,10 @@ impl Options {
 
     /// Whether only some of the load was asked for, so that figures for its goals are missing.
     pub fn narrowed(&self) -> bool {
-        !(Kind::ALL.into_iter().all(|kind| self.takes_part(kind)) && self.sends("4 KiB") && self.sends("mix"))
-            || ![20, 200].iter().all(|connections| self.connections.contains(connections))
+        let everybody = Kind::ALL.into_iter().all(|kind| self.takes_part(kind));
+        let everything =
+            self.sends("4 KiB") && self.sends("mix") && [20, 200].iter().all(|connections| self.connections.contains(connections));
+        !everybody || !everything
     }
 
     /// Whether this one takes part in the load.

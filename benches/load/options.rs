@@ -14,7 +14,7 @@ quick                  one short round of everything: to see that it works, not 
 --loads NAME,…         for the part load: 4, mix; default: both
 --connections N,…      for the part load; default: 20,200
 --rounds N             rounds whose median counts; default: 3
---seconds N            sending time of one round; default: 2.5";
+--seconds N            sending time of one round; default: 2";
 
 /// What was asked for.
 #[derive(Debug, Clone)]
@@ -38,7 +38,7 @@ impl Options {
             loads: vec![String::new()],
             connections: vec![20, 200],
             rounds: 3,
-            time: Duration::from_millis(2500),
+            time: Duration::from_secs(2),
         };
         let mut arguments = arguments.filter(|argument| argument != "--bench"); // cargo says that to every benchmark
         while let Some(name) = arguments.next() {
@@ -74,8 +74,10 @@ impl Options {
 
     /// Whether only some of the load was asked for, so that figures for its goals are missing.
     pub fn narrowed(&self) -> bool {
-        !(Kind::ALL.into_iter().all(|kind| self.takes_part(kind)) && self.sends("4 KiB") && self.sends("mix"))
-            || ![20, 200].iter().all(|connections| self.connections.contains(connections))
+        let everybody = Kind::ALL.into_iter().all(|kind| self.takes_part(kind));
+        let everything =
+            self.sends("4 KiB") && self.sends("mix") && [20, 200].iter().all(|connections| self.connections.contains(connections));
+        !everybody || !everything
     }
 
     /// Whether this one takes part in the load.

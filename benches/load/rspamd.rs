@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::contestants::Process;
+use crate::usage;
 
 const PROGRAM: &str = "/usr/bin/rspamd";
 /// Debian's user for it.
@@ -105,6 +106,14 @@ impl Rspamd {
 
     fn log(&self) -> String {
         fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+}
+
+impl Drop for Rspamd {
+    fn drop(&mut self) {
+        // Its workers do not end with it when it is killed: all of them go together, before the main process is waited for.
+        let family = usage::family(&[self.id()]).into_iter().map(|pid| pid.to_string());
+        let _already_gone = Command::new("kill").arg("-KILL").args(family).stderr(Stdio::null()).status();
     }
 }
 

@@ -102,6 +102,17 @@ impl Postfix {
 
 impl Drop for Postfix {
     fn drop(&mut self) {
+        // Its own script asks only every second whether it has stopped.
+        if let Some(pid) = self.master_pid() {
+            let asked = Command::new("kill").arg("-TERM").arg(pid.to_string()).status();
+            let until = Instant::now() + Duration::from_secs(5);
+            while asked.as_ref().is_ok_and(std::process::ExitStatus::success) && Instant::now() < until {
+                if !Path::new(&format!("/proc/{pid}")).exists() {
+                    return;
+                }
+                std::thread::park_timeout(Duration::from_millis(10));
+            }
+        }
         self.command("stop");
     }
 }

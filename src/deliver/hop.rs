@@ -171,12 +171,12 @@ impl Hop {
         Trouble::busy(format!("it has asked for less, and has a pause; last: {last}"))
     }
 
-    /// The hop asked for less, about what began at `since`: half the connections, a pause, half the rate.
-    pub fn pushed_back(&self, since: Instant, why: &str) {
+    /// The hop asked for less, about what began at `since`: half the connections, a pause, and half the rate if it was about `messages`.
+    pub fn pushed_back(&self, since: Instant, messages: bool, why: &str) {
         if !self.slots.halve(since) {
             return;
         }
-        let pause = lock(&self.pace).push_back(Instant::now());
+        let pause = lock(&self.pace).push_back(Instant::now(), messages);
         // What is idle counts at the other end too.
         self.close_idle(true);
         metrics::counter!("mailweir_next_hop_push_backs_total", "route" => self.route.to_string()).increment(1);
@@ -293,7 +293,7 @@ impl Hop {
         health.last = Some(trouble.why.clone());
         if trouble.is_busy() {
             drop(health);
-            self.pushed_back(since, &trouble.why);
+            self.pushed_back(since, false, &trouble.why);
             return trouble;
         }
         if health.up {

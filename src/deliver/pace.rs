@@ -60,7 +60,7 @@ impl Taken {
     }
 
     fn per_second(&self, now: Instant) -> f64 {
-        let seconds = self.since.map_or(1.0, |since| now.saturating_duration_since(since).as_secs_f64().max(1.0));
+        let seconds = self.since.map_or(1.0, |since| now.saturating_duration_since(since).as_secs_f64().max(0.1));
         self.last.max(f64::from(self.count) / seconds)
     }
 }
@@ -96,12 +96,16 @@ impl Pace {
         self.resume.filter(|resume| now < *resume)
     }
 
-    /// The hop pushed back: a pause, and then half as much. How long the pause is.
-    pub fn push_back(&mut self, now: Instant) -> Duration {
+    /// The hop pushed back: a pause, and then, if it was about messages and not about connections, half as many of them. How long the
+    /// pause is.
+    pub fn push_back(&mut self, now: Instant, messages: bool) -> Duration {
         let pause = FIRST_PAUSE.saturating_mul(1 << self.strikes.min(10)).min(LONGEST_PAUSE);
         self.strikes = self.strikes.saturating_add(1);
         let resume = now + pause;
         self.resume = Some(resume);
+        if !messages {
+            return pause;
+        }
         let taken = self.taken.per_second(now);
         let before = self.slowed.as_ref().map_or(taken.max(1.0), |slowed| slowed.before);
         let rate = self.slowed.as_ref().map_or(before, |slowed| slowed.rate) / 2.0;
@@ -181,12 +185,15 @@ mod tests {
         // 100 a second, for two seconds.
         (0..200).for_each(|n| pace.went_well(at(n * 10)));
         let now = at(2000);
-        assert_eq!(pace.push_back(now), FIRST_PAUSE);
+        assert_eq!(pace.push_back(now, false), FIRST_PAUSE);
+        assert!(pace.slowed.is_none(), "fewer connections are enough");
+        pace.went_well(now);
+        assert_eq!(pace.push_back(now, true), FIRST_PAUSE);
         assert_eq!(pace.pause(now), Some(at(2500)));
         assert_eq!(pace.reserve(now, at(2400)), None);
         assert_eq!(sent(&mut pace, start, 2000, 3), [2500, 2520, 2540], "half of 100 a second, after the pause");
         // No answer but push-back: the pause doubles up to its limit, and the rate falls to its own.
-        let pauses: Vec<u64> = (0..9).map(|_| pace.push_back(now).as_secs()).collect();
+        let pauses: Vec<u64> = (0..9).map(|_| pace.push_back(now, true).as_secs()).collect();
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30, 30]);
         assert!(pace.slowed.as_ref().is_some_and(|slowed| (0.1..0.2).contains(&slowed.rate)));
         // It recovers: seconds to a fifth of the old rate, and no limit within two minutes of success.
@@ -198,6 +205,6 @@ mod tests {
         }
         let seconds = time.duration_since(begin).as_secs();
         assert!((20..120).contains(&seconds), "{seconds}");
-        assert_eq!(pace.push_back(time), FIRST_PAUSE);
+        assert_eq!(pace.push_back(time, true), FIRST_PAUSE);
     }
 }

@@ -126,7 +126,7 @@ impl Office {
         let busy = report.outcomes.iter().flatten().find(|outcome| outcome.is_busy()).map(ToString::to_string);
         let busy = report.trouble.as_ref().filter(|trouble| trouble.is_busy()).map(|trouble| trouble.why.clone()).or(busy);
         match busy {
-            Some(why) => hop.pushed_back(turn.own.since, &why),
+            Some(why) => hop.pushed_back(turn.own.since, true, &why),
             None if report.outcomes.iter().flatten().any(Outcome::is_delivered) => hop.went_well(turn.own.since),
             None => {}
         }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// Connections, counted in total and by peer.
 #[derive(Debug)]
@@ -94,65 +94,84 @@ const UNIT: u64 = 1024;
 /// What a message takes at a time, in permits: few enough waits, little enough waste.
 const STEP: u64 = 64;
 
-/// The memory for mail: a fixed amount, shared in the order of asking.
+/// The memory for mail: a fixed amount.
+///
+/// A message that begins waits its turn. One that is coming in holds what it has while it wants more, so that at most one of these
+/// may wait: would they all, none could go on. The others are given up, and what they held lets that one through.
 #[derive(Debug, Clone)]
 pub(super) struct Budget {
     permits: Arc<Semaphore>,
     /// All permits there are.
     total: u64,
     wait: Duration,
+    /// Held by the message that waits to begin.
+    beginning: Arc<tokio::sync::Mutex<()>>,
+    /// Held by the message that waits to grow.
+    growing: Arc<tokio::sync::Mutex<()>>,
+    freed: Arc<Notify>,
 }
 
 /// What one connection holds of the budget; given back when dropped.
 #[derive(Debug, Default)]
-pub(super) struct Held {
-    permit: Option<OwnedSemaphorePermit>,
-}
+pub(super) struct Held(Option<(OwnedSemaphorePermit, Arc<Notify>)>);
 
 impl Budget {
     /// `bytes` in all; whoever asks for more than is there waits for up to `wait`.
     pub(super) fn new(bytes: u64, wait: Duration) -> Self {
         let permits = usize::try_from(bytes / UNIT).unwrap_or(usize::MAX).clamp(STEP as usize, Semaphore::MAX_PERMITS);
-        Self { permits: Arc::new(Semaphore::new(permits)), total: permits as u64, wait }
+        let (total, permits) = (permits as u64, Arc::new(Semaphore::new(permits)));
+        Self { permits, total, wait, beginning: Arc::default(), growing: Arc::default(), freed: Arc::default() }
     }
 
-    /// Makes `held` stand for at least `bytes`. False: the memory was not there in time, and `held` is as before.
-    ///
-    /// Messages that wait here hold what they have. If all of them do, the first to give up lets the next ones go on.
+    /// Makes `held` stand for at least `bytes`. False: the memory is not to be had, and `held` is as before.
     pub(super) async fn grow(&self, held: &mut Held, bytes: usize) -> bool {
         let least = (bytes as u64).div_ceil(UNIT);
         if least > self.total {
             return false; // waiting for it would only hold up the others
         }
         let want = least.next_multiple_of(STEP).min(self.total);
-        let missing = want.saturating_sub(held.permits());
-        if missing == 0 {
-            return true;
+        let Ok(missing @ 1..) = u32::try_from(want.saturating_sub(held.permits())) else { return true };
+        let permit = match self.permits.clone().try_acquire_many_owned(missing) {
+            Ok(permit) => Some(permit),
+            Err(_) => tokio::time::timeout(self.wait, self.wait_for(missing, held.0.is_some())).await.ok().flatten(),
+        };
+        let Some(permit) = permit else { return false };
+        gauge().increment(f64::from(missing) * UNIT as f64);
+        match &mut held.0 {
+            Some((had, _)) => had.merge(permit),
+            none => *none = Some((permit, self.freed.clone())),
         }
-        let Ok(missing) = u32::try_from(missing) else { return false };
-        match tokio::time::timeout(self.wait, self.permits.clone().acquire_many_owned(missing)).await {
-            Ok(Ok(permit)) => {
-                gauge().increment(f64::from(missing) * UNIT as f64);
-                match &mut held.permit {
-                    Some(had) => had.merge(permit),
-                    none => *none = Some(permit),
-                }
-                true
+        true
+    }
+
+    async fn wait_for(&self, missing: u32, growing: bool) -> Option<OwnedSemaphorePermit> {
+        if growing {
+            let _alone = self.growing.try_lock().ok()?;
+            return self.permits.clone().acquire_many_owned(missing).await.ok();
+        }
+        // Not in the semaphore's own queue: who waits there goes before who holds something already.
+        let _turn = self.beginning.lock().await;
+        loop {
+            let freed = self.freed.notified();
+            if let Ok(permit) = self.permits.clone().try_acquire_many_owned(missing) {
+                return Some(permit);
             }
-            Ok(Err(_)) | Err(_) => false,
+            freed.await;
         }
     }
 }
 
 impl Held {
     fn permits(&self) -> u64 {
-        self.permit.as_ref().map_or(0, |permit| permit.num_permits() as u64)
+        self.0.as_ref().map_or(0, |(permit, _)| permit.num_permits() as u64)
     }
 
     /// Gives all of it back.
     pub(super) fn release(&mut self) {
-        if let Some(permit) = self.permit.take() {
+        if let Some((permit, freed)) = self.0.take() {
             gauge().decrement((permit.num_permits() as u64 * UNIT) as f64);
+            drop(permit);
+            freed.notify_one();
         }
     }
 }
@@ -224,5 +243,36 @@ mod tests {
         drop(b);
         assert!(budget.grow(&mut a, 256 * 1024).await);
         assert!(!budget.grow(&mut a, 256 * 1024 + 1).await, "more than there is");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn messages_that_all_want_more_do_not_wait_for_each_other() {
+        let budget = Budget::new(256 * 1024, Duration::from_secs(60));
+        let start = tokio::time::Instant::now();
+        let messages = (0..4).map(|_| {
+            let budget = budget.clone();
+            tokio::spawn(async move {
+                let mut held = Held::default();
+                assert!(budget.grow(&mut held, 64 * 1024).await, "all of them begin");
+                tokio::task::yield_now().await;
+                budget.grow(&mut held, 128 * 1024).await
+            })
+        });
+        let through = futures_util::future::join_all(messages).await.into_iter().filter(|grown| *grown.as_ref().unwrap()).count();
+        assert!((1..4).contains(&through), "{through}");
+        assert!(start.elapsed() < Duration::from_secs(1), "nobody waited for nothing");
+        let mut held = Held::default();
+        assert!(budget.grow(&mut held, 256 * 1024).await, "all of it is there again");
+        let (next, budget) = (
+            tokio::spawn({
+                let budget = budget.clone();
+                async move { budget.grow(&mut Held::default(), 1).await }
+            }),
+            budget,
+        );
+        tokio::task::yield_now().await;
+        drop(held);
+        assert!(next.await.unwrap(), "who waits to begin is woken");
+        drop(budget);
     }
 }

@@ -281,9 +281,9 @@ fn finish(shared: &Arc<Shared>, done: &[(&Todo, Stamp)]) {
         state.forget(key, sequence);
     }
     metrics::counter!("mailweir_store_checkpointed_total").increment(done.len() as u64);
-    let filed = state.count_filed();
     drop(state);
-    if filed >= shared.index_from && shared.index.state() == IndexState::Unneeded {
+    let unneeded = !done.is_empty() && shared.index.state() == IndexState::Unneeded;
+    if unneeded && lock(&shared.state).count_filed() >= shared.index_from {
         // From now on there are enough of them for it.
         if let Err(error) = shared.rebuild_index() {
             tracing::error!(%error, "no index; entries are read from their files");

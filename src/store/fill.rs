@@ -47,6 +47,9 @@ pub(super) struct Task {
 impl Shared {
     /// Reads an entry that the start has left for later; does nothing if it did not, or somebody else has done so.
     pub(super) fn adopt(&self, key: Key) {
+        if !self.late {
+            return;
+        }
         let Some(unread) = lock(&self.state).unread(key) else { return };
         match unread.read(&self.layout, key) {
             Ok((row, _)) => {

@@ -90,6 +90,8 @@ struct Shared {
     wake: Wake,
     /// Held by the checkpoint round that runs.
     rounds: Mutex<()>,
+    /// The start has left entries to be read later.
+    late: bool,
     /// New changes have a higher sequence than this.
     floor: AtomicU64,
     /// It may be written to.
@@ -359,6 +361,7 @@ impl Shared {
             layout,
             journal,
             pool,
+            late: !state.all_unread().is_empty(),
             state: Mutex::new(state),
             wake: Wake::default(),
             rounds: Mutex::new(()),

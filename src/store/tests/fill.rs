@@ -306,3 +306,48 @@ async fn what_was_put_back_from_a_backup_and_read_late_can_be_changed() {
         let _ = fs::remove_dir_all(dir.path().join("index.sled"));
     }
 }
+
+/// What moves between journal and files while it is read is not taken for damage.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn verified_while_mail_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = JournalSettings { checkpoint: Period(Duration::from_millis(10)), ..small() };
+    let (store, _) = Store::open_with(dir.path(), &indexed(), &settings).unwrap();
+    let (stop, total) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let writers: Vec<_> = (0..4)
+        .map(|_| {
+            let (store, stop, total) = (store.clone(), stop.clone(), total.clone());
+            tokio::spawn(async move {
+                let mut old = std::collections::VecDeque::new();
+                let mut written = 0u32;
+                while !stop.load(Ordering::Acquire) {
+                    let place = if written.is_multiple_of(2) { Place::Spool } else { Place::Quarantine };
+                    let (mut entry, _, change) = put(place, if written.is_multiple_of(7) { 12_000 } else { 700 });
+                    store.commit(vec![change]).await.unwrap();
+                    if written.is_multiple_of(5) {
+                        entry.area = (place == Place::Quarantine).then_some(Area::Content);
+                        store.commit(vec![Change::Update(entry.clone())]).await.unwrap();
+                    }
+                    old.push_back((place, entry.id));
+                    if old.len() > 40 {
+                        let (place, id) = old.pop_front().unwrap();
+                        store.note(vec![Change::Remove(place, id)]).await.unwrap();
+                    }
+                    written += 1;
+                    total.fetch_add(1, Ordering::Release);
+                }
+            })
+        })
+        .collect();
+    let mut round = 0;
+    while round < 8 || total.load(Ordering::Acquire) < 400 {
+        round += 1;
+        let store = store.clone();
+        let verified = tokio::task::spawn_blocking(move || store.verify(|_, _| ())).await.unwrap().unwrap();
+        assert!(verified.is_whole() && verified.unfinished.is_empty(), "{round}: {verified:?}");
+    }
+    stop.store(true, Ordering::Release);
+    for writer in writers {
+        writer.await.unwrap();
+    }
+}

@@ -44,6 +44,11 @@ pub fn decompose(raw: Bytes, limits: &Limits) -> Message {
     work::Work::new(raw, limits).run()
 }
 
+/// Reads the header fields of `raw` and nothing else: for a relay without checks. The one part is the message itself.
+pub fn header(raw: Bytes) -> Message {
+    work::Work::new(raw, &Limits::default()).header()
+}
+
 /// The readings and containers there are: name, and what it reads or opens in plain words.
 pub fn methods() -> impl Iterator<Item = (&'static str, &'static str)> {
     let readings = mime::READINGS.iter().map(|reading| (reading.name, reading.reads));

@@ -120,6 +120,17 @@ impl<'l> Work<'l> {
         }
     }
 
+    /// Reads the header fields alone.
+    pub(super) fn header(mut self) -> Message {
+        let bytes = self.raw.clone();
+        self.message(Task { what: What::Message(bytes), parent: None, depth: 0, way: Way::First });
+        if let Some(entity) = self.stack.pop() {
+            self.entity(entity);
+        }
+        let (body_start, headers) = self.headers.unwrap_or((self.raw.len(), Vec::new()));
+        Message { raw: self.raw, body_start, headers, parts: self.parts, urls: Vec::new(), findings: Vec::new() }
+    }
+
     /// Works until nothing is left to do or a limit of the whole message is reached.
     pub(super) fn run(mut self) -> Message {
         while let Some(task) = self.stack.pop().or_else(|| self.later.pop_front()) {

@@ -100,6 +100,11 @@ impl Inspector {
         Self { checks, scan_time: settings.scan_time.0, content: Arc::new(content.clone()), rules, antivirus, cores: Cores::all() }
     }
 
+    /// No checks at all: nobody looks at anything but the header fields.
+    pub fn is_bare(&self) -> bool {
+        self.checks.is_empty()
+    }
+
     /// All findings about a message: those of its decomposition and those of every check that `mode` lets run. Takes `scan_time` at
     /// most (and a second). A check that did not finish is a finding too. With no checks at all there are none (a bare relay).
     pub async fn run(&self, message: Arc<Message>, context: Arc<Context>, mode: Mode) -> Vec<Finding> {

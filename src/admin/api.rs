@@ -17,7 +17,7 @@ use super::answer::No;
 use super::who::By;
 use super::{Desk, watch};
 use crate::mail::units::Period;
-use crate::mail::{Event, MessageId, Record};
+use crate::mail::{Address, Event, MessageId, Record};
 use crate::operate::filter::{self, Filter};
 use crate::operate::{Error, audit, explain, find, quarantine, queue};
 
@@ -38,6 +38,26 @@ pub struct Change {
     pub wait: Option<Period>,
 }
 
+/// The body of a request about waiting mail.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Order {
+    /// Why; goes into the records, and into the notification of a bounce.
+    pub reason: String,
+    /// Whom it is about; all that wait where it is empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub recipients: Vec<Address>,
+}
+
+/// The answer: who it was done for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    /// The message.
+    pub id: MessageId,
+    /// The recipients.
+    pub recipients: Vec<Address>,
+}
+
 /// The API over `desk`. Whoever serves it adds a [`By`] to every request.
 pub fn router(desk: Arc<Desk>) -> Router {
     Router::new()
@@ -54,6 +74,8 @@ pub fn router(desk: Arc<Desk>) -> Router {
         .route("/api/v1/queue", get(list_waiting))
         .route("/api/v1/queue/{id}", get(show_waiting))
         .route("/api/v1/queue/{id}/retry", post(retry_waiting))
+        .route("/api/v1/queue/{id}/hold", post(hold_waiting))
+        .route("/api/v1/queue/{id}/bounce", post(bounce_waiting))
         .fallback(no_such_path)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(desk)
@@ -148,12 +170,37 @@ async fn show_waiting(State(desk): State<Arc<Desk>>, Path(text): Path<String>) -
     Ok(Json(queue::show(desk.store.clone(), id(&text)?).await?))
 }
 
-async fn retry_waiting(State(desk): State<Arc<Desk>>, Extension(by): Extension<By>, Path(text): Path<String>) -> Result<StatusCode, No> {
-    let id = id(&text)?;
-    desk.hands()?.retry(id, &by.0).await?;
+async fn retry_waiting(
+    State(desk): State<Arc<Desk>>,
+    Extension(by): Extension<By>,
+    Path(text): Path<String>,
+    sent: Result<Json<Order>, JsonRejection>,
+) -> Result<StatusCode, No> {
+    let (id, Json(order)) = (id(&text)?, sent?);
+    desk.hands()?.retry(id, &by.0, &order.recipients).await?;
     let record = Record { at: Timestamp::now(), id, version: desk.version.clone(), event: Event::Retried { by: by.0 } };
     let store = desk.store.clone();
     let recorded = tokio::task::spawn_blocking(move || store.record(&[record])).await;
     recorded.map_err(|gone| Error::Conflict(gone.to_string()))?.map_err(Error::from)?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn hold_waiting(
+    State(desk): State<Arc<Desk>>,
+    Extension(by): Extension<By>,
+    Path(text): Path<String>,
+    sent: Result<Json<Order>, JsonRejection>,
+) -> Answer<Done> {
+    let (id, Json(order)) = (id(&text)?, sent?);
+    Ok(Json(Done { id, recipients: desk.hands()?.hold(id, &by.0, &order.reason, &order.recipients).await? }))
+}
+
+async fn bounce_waiting(
+    State(desk): State<Arc<Desk>>,
+    Extension(by): Extension<By>,
+    Path(text): Path<String>,
+    sent: Result<Json<Order>, JsonRejection>,
+) -> Answer<Done> {
+    let (id, Json(order)) = (id(&text)?, sent?);
+    Ok(Json(Done { id, recipients: desk.hands()?.bounce(id, &by.0, &order.reason, &order.recipients).await? }))
 }

@@ -72,7 +72,7 @@ enum Command {
     Scan(scan::Args),
     /// Look at held mail, release it, delete it
     Quarantine(quarantine::Args),
-    /// Look at accepted mail that is not delivered yet, try it again
+    /// Look at accepted mail that is not delivered yet, try it again, hold it, give it up
     Queue(queue::Args),
     /// Teach the learner what is spam and what is not
     Learn(later::Args),

@@ -78,6 +78,20 @@ impl Outcome {
         }
     }
 
+    /// The next hop, as `host:port`; `None` where none could be found, or where we refused ourselves.
+    pub fn hop(&self) -> Option<&str> {
+        let hop = match self {
+            Self::Delivered { hop, .. } | Self::Refused { hop, .. } | Self::Unknown { hop, .. } => Some(hop.as_str()),
+            Self::Deferred { hop, .. } => hop.as_deref(),
+        };
+        hop.filter(|hop| !hop.is_empty())
+    }
+
+    /// Busy, not failed (421, 452): worth another attempt within seconds, which is no step of the retry schedule.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Deferred { reply: Some(reply), .. } if matches!(reply.code, 421 | 452))
+    }
+
     /// Whether the next hop says that it does not know the recipient (5.1.1, 5.1.10, or a bare 550/551/553 to RCPT).
     pub fn is_unknown_user(&self) -> bool {
         let Self::Refused { reply, .. } = self else { return false };

@@ -33,6 +33,7 @@ impl Pipeline {
 
     async fn expire_one(&self, id: MessageId) -> Result<(), StoreError> {
         let Some(_turn) = self.turn(id) else { return Ok(()) };
+        let _only_one = self.spool_change.lock().await;
         let Some(entry) = self.parts.store.get(Place::Quarantine, id) else { return Ok(()) };
         self.parts.store.commit(vec![Change::Remove(Place::Quarantine, id)]).await?;
         let recipients = held(&entry);

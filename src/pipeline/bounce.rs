@@ -232,3 +232,46 @@ fn spooled(notification: &Entry) -> impl Iterator<Item = (MessageId, Event)> {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod tests_hop {
+    //! A next hop that knows everybody but `nobody@`, and nothing of notifications.
+
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+
+    pub(super) async fn hop() -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream));
+            }
+        });
+        address
+    }
+
+    async fn serve(stream: tokio::net::TcpStream) -> std::io::Result<()> {
+        let (read, mut write) = stream.into_split();
+        let mut lines = BufReader::new(read).lines();
+        write.write_all(b"220 hop ESMTP\r\n").await?;
+        let mut body = false;
+        while let Some(line) = lines.next_line().await? {
+            let reply: &[u8] = match line.split([' ', ':']).next().unwrap_or_default() {
+                "." if body => {
+                    body = false;
+                    b"250 2.0.0 kept\r\n"
+                }
+                _ if body => continue,
+                "EHLO" => b"250-hop\r\n250 8BITMIME\r\n",
+                "RCPT" if line.contains("nobody@") => b"550 5.1.1 no such user\r\n",
+                "DATA" => {
+                    body = true;
+                    b"354 go\r\n"
+                }
+                _ => b"250 2.0.0 ok\r\n",
+            };
+            write.write_all(reply).await?;
+        }
+        Ok(())
+    }
+}

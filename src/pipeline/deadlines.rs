@@ -112,3 +112,69 @@ impl Pipeline {
         self.notice(entry, raw, Action::Delayed, &late)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+    use crate::mail::{Delivery, Release};
+
+    const DAY: i64 = 86_400;
+
+    /// Nothing is tried here: no attempt ever concludes.
+    #[tokio::test]
+    async fn what_is_too_old_goes_whatever_its_route_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut short = route("short", &["short.example"], "127.0.0.1:1", Delivery::Spool);
+        short.expire = Duration::from_secs(3600);
+        let pipeline = pipeline(dir.path(), routes(vec![short, route("internet", &["*"], "127.0.0.1:1", Delivery::Spool)]));
+        let one = |age, to: &str, route: &str| entry(age, vec![waits(to, route, None)]);
+        let rows = [
+            ("in time", one(DAY, "a@else.example", "internet"), true),
+            ("too old", one(5 * DAY + 1, "a@else.example", "internet"), false),
+            ("too old for a shorter route", one(3601, "a@short.example", "short"), false),
+            ("route gone: in time by today's", one(3601, "a@else.example", "gone"), true),
+            ("route gone: too old by today's", one(3601, "a@short.example", "gone"), false),
+            (
+                "held long, released just now",
+                {
+                    let release = Some(Release { by: "ann".into(), at: Timestamp::now(), reason: String::new() });
+                    Entry { release, ..one(20 * DAY, "a@else.example", "internet") }
+                },
+                true,
+            ),
+        ];
+        let mut ids = Vec::new();
+        for (name, entry, waits) in rows {
+            ids.push((name, pipeline.put(entry).await, waits));
+        }
+        let flying = pipeline.put(one(6 * DAY, "a@else.example", "internet")).await;
+        let begun = pipeline.schedule.take(Timestamp::now(), |_| 100);
+        begun.iter().filter(|(_, id)| *id != flying).for_each(|due| {
+            pipeline.schedule.add_again(due.0.clone(), Timestamp::MAX, due.1);
+            pipeline.schedule.done(due);
+        });
+        pipeline.expire_all(Timestamp::now()).await;
+        for (name, id, waits) in ids {
+            assert_eq!(pipeline.parts.store.get(Place::Spool, id).is_some(), waits, "{name}");
+            assert_eq!(pipeline.told(id).contains(&"bounced"), !waits, "{name}");
+        }
+        assert!(pipeline.parts.store.get(Place::Spool, flying).is_some(), "its attempt settles it");
+        let texts = pipeline.notifications().await;
+        assert!(texts.len() == 3 && texts.iter().all(|text| text.contains("Status: 5.4.7")), "{texts:?}");
+    }
+
+    #[tokio::test]
+    async fn a_route_without_any_other_has_five_days() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipeline = pipeline(dir.path(), routes(vec![route("ours", &["ours.example"], "127.0.0.1:1", Delivery::Spool)]));
+        let young = pipeline.put(entry(4 * DAY, vec![waits("a@else.example", "gone", None)])).await;
+        let old = pipeline.put(entry(5 * DAY + 1, vec![waits("a@else.example", "gone", None)])).await;
+        pipeline.expire_all(Timestamp::now()).await;
+        assert!(pipeline.parts.store.get(Place::Spool, young).is_some());
+        assert!(pipeline.parts.store.get(Place::Spool, old).is_none());
+        let age = pipeline.ages().into_iter().find(|age| age.name == "gone").unwrap();
+        assert_eq!((age.state.as_str(), age.count, age.deadline), ("spooled", 1, 5 * 86_400));
+        assert!((4 * 86_400..4 * 86_400 + 60).contains(&age.oldest));
+    }
+}

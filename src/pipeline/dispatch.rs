@@ -241,3 +241,97 @@ fn tell(entry: &Entry, handed: &[Handed]) {
         tracing::info!(id = %entry.id, sender = %entry.sender, recipient = %address, %route, disposition = outcome.as_str(), next_hop = %outcome, age_s, "dispatch");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::testing::*;
+    use super::*;
+    use crate::cli::demo::stand_in::{Behaviour, StandIn};
+    use crate::mail::Delivery;
+
+    fn handed(to: &str, outcome: Outcome) -> Handed {
+        Handed { address: to.parse().unwrap(), route: "ours".into(), outcome }
+    }
+
+    fn here() -> crate::pipeline::InForce {
+        let mut ours = route("ours", &["ours.example"], "127.0.0.1:1", Delivery::CutThrough);
+        ours.retry = [60, 3600].map(Duration::from_secs).to_vec();
+        routes(vec![ours, route("internet", &["*"], "127.0.0.1:1", Delivery::Spool)])
+    }
+
+    /// A busy next hop costs seconds and no step; one that stays busy is one that does not work.
+    #[tokio::test]
+    async fn busy_is_no_failure() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipeline = pipeline(dir.path(), here());
+        let id = pipeline.put(entry(10, vec![waits("ann@ours.example", "ours", None)])).await;
+        let mut seen = Vec::new();
+        for code in [421, 452, 421, 450, 421] {
+            let outcome = deferred(code);
+            pipeline.conclude(id, &"ours".into(), &Bytes::from_static(RAW), vec![handed("ann@ours.example", outcome)]).await.unwrap();
+            let now = Timestamp::now();
+            let RecipientState::Spooled { attempts, next_try, .. } =
+                pipeline.parts.store.get(Place::Spool, id).unwrap().recipients[0].state
+            else {
+                panic!("it waits")
+            };
+            seen.push((attempts, next_try.duration_since(now).as_secs_f64()));
+        }
+        let want = [(1, 5.0), (1, 10.0), (1, 20.0), (2, 3600.0), (1, 5.0)];
+        for (n, ((attempts, wait), (_, base))) in seen.iter().zip(want).enumerate() {
+            assert!((base - 1.0..base * 1.1 + 1.0).contains(wait), "{n}: {attempts} {wait}");
+        }
+        assert_eq!(seen.iter().map(|(attempts, _)| *attempts).collect::<Vec<_>>(), [1, 1, 1, 2, 2]);
+        let busy = handed("ann@ours.example", deferred(421));
+        let steps = (0..2 * backoff::BUSY_TRIES).filter(|_| pipeline.next_try(&busy, "ours", id, 7).0 == 8).count();
+        assert_eq!(steps, 2, "a quarter of an hour of it is a step");
+    }
+
+    /// An attempt that panics is put down again: its entry is not left until the next start.
+    #[tokio::test]
+    async fn a_panic_strands_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipeline = pipeline(dir.path(), here());
+        let id = pipeline.put(entry(10, vec![waits("ann@ours.example", "ours", None)])).await;
+        let taken = pipeline.schedule.take(Timestamp::now(), |_| 1);
+        assert_eq!(taken, [("ours".into(), id)]);
+        let mut attempts = Attempts::default();
+        attempts.begin(taken[0].clone(), async { panic!("of the test") });
+        let (due, done) = attempts.next().await.unwrap();
+        assert!(done.is_err() && due == taken[0]);
+        pipeline.finished(due, done);
+        assert!(attempts.next().await.is_none());
+        let next = pipeline.schedule.next(Timestamp::now()).unwrap();
+        assert!((55..65).contains(&next.duration_since(Timestamp::now()).as_secs()), "{next}");
+        assert_eq!(pipeline.schedule.take(later(TROUBLE * 2), |_| 1), [("ours".into(), id)], "and it is free to be tried");
+    }
+
+    /// A next hop that takes connections and never says a word fills its own route, and nothing else.
+    #[tokio::test]
+    async fn a_dead_route_holds_up_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let mute = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let fast = StandIn::start(Behaviour::default()).await.unwrap();
+        let in_force = routes(vec![
+            route("dead", &["dead.example"], &mute.local_addr().unwrap().to_string(), Delivery::Spool),
+            route("ours", &["ours.example"], &fast.address.to_string(), Delivery::Spool),
+        ]);
+        let pipeline = pipeline(dir.path(), in_force);
+        for n in 0..40 {
+            pipeline.put(entry(10, vec![waits(&format!("x{n}@dead.example"), "dead", None)])).await;
+            pipeline
+                .put(entry(5, vec![waits(&format!("x{n}@dead.example"), "dead", None), waits(&format!("y{n}@ours.example"), "ours", None)]))
+                .await;
+        }
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(pipeline.clone().dispatch(stop.clone()));
+        tokio::time::timeout(Duration::from_secs(60), fast.wait_for(40)).await.expect("the fast route is emptied");
+        let to: BTreeSet<String> = fast.arrived().into_iter().flat_map(|arrived| arrived.recipients).collect();
+        assert_eq!(to.len(), 40);
+        let dead = pipeline.schedule.waiting().into_iter().find(|lane| &*lane.route == "dead").unwrap();
+        assert_eq!(dead.count, 80, "while the dead one stands");
+        running.abort();
+    }
+}

@@ -192,3 +192,144 @@ fn held_by(recipient: EntryRecipient, by: &str, reason: &str) -> EntryRecipient 
         Decision { disposition: Disposition::Hold, area: Some(area), rule: HOLD.into(), because, would: None, ..recipient.decision };
     EntryRecipient { decision, state: RecipientState::Held, ..recipient }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::testing::*;
+    use super::*;
+    use crate::mail::Delivery;
+    use crate::pipeline::InForce;
+
+    const ANN: &str = "ann@ours.example";
+    const EVE: &str = "eve@ours.example";
+
+    fn here() -> InForce {
+        let ours = route("ours", &["ours.example"], "127.0.0.1:1", Delivery::Spool);
+        routes(vec![ours, route("internet", &["*"], "127.0.0.1:1", Delivery::Spool)])
+    }
+
+    fn both() -> Entry {
+        entry(60, vec![waits(ANN, "ours", None), waits(EVE, "ours", None)])
+    }
+
+    fn whom(to: &str) -> Vec<Address> {
+        vec![to.parse().unwrap()]
+    }
+
+    fn handed(to: &str, outcome: crate::mail::Outcome) -> Handed {
+        Handed { address: to.parse().unwrap(), route: "ours".into(), outcome }
+    }
+
+    #[tokio::test]
+    async fn held_and_released_and_held_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipeline = pipeline(dir.path(), here());
+        let store = &pipeline.parts.store;
+        let id = pipeline.put(both()).await;
+        let held = pipeline.hold_back(id, "ann", "look", &whom(EVE)).await.unwrap().unwrap();
+        assert_eq!((held.area, held.recipients), (Area::Operator, whom(EVE)));
+        assert_eq!(store.get(Place::Spool, id).unwrap().recipients.len(), 1, "Ann still waits");
+        assert!(pipeline.hold_back(id, "ann", "", &whom(EVE)).await.unwrap().is_none(), "nobody of that name waits");
+        pipeline.hold_back(id, "ann", "", &[]).await.unwrap().unwrap();
+        assert!(store.get(Place::Spool, id).is_none() && pipeline.schedule.waiting().is_empty());
+        assert_eq!(store.get(Place::Quarantine, id).unwrap().recipients.len(), 2);
+        assert_eq!(store.bytes(Place::Quarantine, id).await.unwrap(), RAW);
+        pipeline.release(id, "carl", "fine", Duration::ZERO).await.unwrap();
+        let spooled = store.get(Place::Spool, id).unwrap();
+        assert!(spooled.recipients.len() == 2 && spooled.is_waiting());
+        pipeline.hold_back(id, "ann", "again", &[]).await.unwrap().unwrap();
+        let again = store.get(Place::Quarantine, id).unwrap();
+        assert!(again.is_held() && again.recipients.len() == 2 && again.release.is_none(), "{again:?}");
+        pipeline.release(id, "carl", "fine", Duration::ZERO).await.unwrap();
+        assert_eq!(pipeline.told(id), ["held_back", "held_back", "released", "held_back", "released"]);
+        assert!(pipeline.hold_back(MessageId::new(), "ann", "", &[]).await.unwrap().is_none());
+    }
+
+    /// Held while it was being tried: what came of that stands.
+    #[tokio::test]
+    async fn delivered_wins_over_held() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipeline = pipeline(dir.path(), here());
+        let store = &pipeline.parts.store;
+        let raw = Bytes::from_static(RAW);
+        for (of_ann, of_eve, held) in
+            [(delivered(false), deferred(450), 1), (delivered(false), delivered(false), 0), (refused(), deferred(421), 2)]
+        {
+            let id = pipeline.put(both()).await;
+            assert!(!pipeline.schedule.take(Timestamp::now(), |_| 9).is_empty());
+            pipeline.hold_back(id, "ann", "look", &[]).await.unwrap().unwrap();
+            pipeline.conclude(id, &"ours".into(), &raw, vec![handed(ANN, of_ann), handed(EVE, of_eve)]).await.unwrap();
+            pipeline.schedule.done(&("ours".into(), id));
+            let left = store
+                .get(Place::Quarantine, id)
+                .map_or(0, |entry| entry.recipients.iter().filter(|recipient| recipient.state == RecipientState::Held).count());
+            assert_eq!(left, held);
+            assert!(store.get(Place::Spool, id).is_none(), "nothing comes back to the spool");
+        }
+        assert!(pipeline.notifications().await.is_empty() && pipeline.schedule.waiting().is_empty());
+    }
+
+    #[tokio::test]
+    async fn bounced_by_a_person() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipeline = pipeline(dir.path(), here());
+        let store = &pipeline.parts.store;
+        let id = pipeline.put(both()).await;
+        let gone = pipeline.bounce_now(id, "ann", "wrong address", &whom(EVE)).await.unwrap();
+        assert_eq!(gone, GivenUp::Recipients(whom(EVE)));
+        let texts = pipeline.notifications().await;
+        assert!(texts.len() == 1 && texts[0].contains("given up by the postmaster: wrong address"), "{texts:?}");
+        assert!(!texts[0].contains("by ann"), "who did it is no business of strangers");
+        let record = store.records_of(id).unwrap().remove(0);
+        assert!(matches!(&record.event, Event::Bounced { why, notification: Some(_), .. } if why == "given up by ann: wrong address"));
+        assert!(store.get(Place::Spool, id).unwrap().is_waiting(), "Ann still waits");
+        assert_eq!(pipeline.bounce_now(id, "ann", "", &whom(EVE)).await.unwrap(), GivenUp::Nobody);
+        assert_eq!(pipeline.bounce_now(id, "ann", "", &[]).await.unwrap(), GivenUp::Recipients(whom(ANN)));
+        assert!(store.get(Place::Spool, id).is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_being_tried_is_not_bounced() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipeline = pipeline(dir.path(), here());
+        let id = pipeline.put(both()).await;
+        let due = pipeline.schedule.take(Timestamp::now(), |_| 9).remove(0);
+        let whom = || Whom::Named { whom: &[], by: "ann", reason: "" };
+        assert_eq!(pipeline.give_up(id, whom(), Duration::ZERO).await.unwrap(), GivenUp::BeingTried);
+        let (other, raw) = (pipeline.clone(), Bytes::from_static(RAW));
+        let lands = async move {
+            let handed = vec![handed(ANN, delivered(false)), handed(EVE, deferred(450))];
+            other.conclude(id, &"ours".into(), &raw, handed).await.unwrap();
+            other.schedule.done(&due);
+        };
+        let (given_up, ()) = tokio::join!(pipeline.give_up(id, whom(), Duration::from_secs(60)), lands);
+        assert_eq!(given_up.unwrap(), GivenUp::Recipients(vec![EVE.parse().unwrap()]), "Ann was delivered meanwhile");
+        assert!(pipeline.parts.store.get(Place::Spool, id).is_none());
+    }
+
+    #[tokio::test]
+    async fn tried_again_for_some() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipeline = pipeline(dir.path(), here());
+        let mut entry = both();
+        for recipient in &mut entry.recipients {
+            recipient.state = RecipientState::Spooled { attempts: 3, next_try: Timestamp::MAX, last: None };
+        }
+        let id = pipeline.put(entry).await;
+        assert!(pipeline.retry(id, &whom(ANN)).await.unwrap());
+        assert!(!pipeline.retry(id, &whom("x@ours.example")).await.unwrap());
+        let due: Vec<bool> = pipeline
+            .parts
+            .store
+            .get(Place::Spool, id)
+            .unwrap()
+            .recipients
+            .iter()
+            .map(|recipient| matches!(recipient.state, RecipientState::Spooled { next_try, .. } if next_try < Timestamp::MAX))
+            .collect();
+        assert_eq!(due, [true, false]);
+        assert_eq!(pipeline.schedule.take(Timestamp::now(), |_| 9).len(), 1);
+    }
+}

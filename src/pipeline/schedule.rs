@@ -372,23 +372,25 @@ mod tests {
         assert_eq!(schedule.busy_again("r", id(9)), 1);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn an_entry_in_hand_is_not_begun() {
-        let schedule = Arc::new(with(&[("r", 1, 1), ("s", 1, 1), ("r", 1, 2)]));
-        let kept = schedule.keep_back(id(1), Duration::from_secs(5)).await.unwrap();
+        let schedule = with(&[("r", 1, 1), ("s", 1, 1), ("r", 1, 2)]);
+        let kept = schedule.keep_back(id(1), Duration::ZERO).await.unwrap();
+        let twice = schedule.keep_back(id(1), Duration::ZERO).await.unwrap();
         assert_eq!(schedule.take(at(10), |_| 9), [("r".into(), id(2))]);
         drop(kept);
+        assert!(schedule.take(at(10), |_| 9).is_empty(), "somebody else has it still");
+        drop(twice);
         assert_eq!(schedule.take(at(10), |_| 9).len(), 2);
-        assert!(schedule.keep_back(id(1), Duration::from_secs(5)).await.is_none(), "it is being tried");
-        let other = schedule.clone();
-        let lands = tokio::spawn(async move {
+        assert!(schedule.keep_back(id(1), Duration::ZERO).await.is_none(), "it is being tried");
+        let lands = async {
             for route in ["r", "s"] {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                other.done(&(route.into(), id(1)));
+                tokio::task::yield_now().await;
+                schedule.done(&(route.into(), id(1)));
             }
-        });
-        assert!(schedule.keep_back(id(1), Duration::from_secs(5)).await.is_some(), "now it has landed");
-        lands.await.unwrap();
+        };
+        let (kept, ()) = tokio::join!(schedule.keep_back(id(1), Duration::from_secs(60)), lands);
+        assert!(kept.is_some(), "now it has landed");
     }
 
     /// A turn costs by what is taken, not by what waits: with many thousands in flight and waiting, thousands of turns are quick.

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use mailweir::admin::api::Done;
 use mailweir::admin::{BindError, Bound, Desk, Metrics, Settings};
 use mailweir::cli::client::{Client, Said};
 use mailweir::mail::{
-    Area, Body, Decision, Direction, Disposition, Entry, EntryRecipient, Event, MessageId, Mode, Origin, Place, RecipientState, Record,
-    ReversePath, VersionId,
+    Address, Area, Body, Decision, Direction, Disposition, Entry, EntryRecipient, Event, MessageId, Mode, Origin, Place, RecipientState,
+    Record, ReversePath, VersionId,
 };
 use mailweir::operate::Error;
 use mailweir::operate::engines::Engines;
@@ -21,6 +22,7 @@ use mailweir::operate::explain::Explanation;
 use mailweir::operate::hands::{Hands, Released, ReleasedTo, Task, Went};
 use mailweir::operate::quarantine::{Listing, Shown};
 use mailweir::operate::status::{Engine, Hop, Listening, Status, Verdict};
+use mailweir::pipeline::Age;
 use mailweir::store::{Change, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -59,8 +61,23 @@ impl Hands for Fake {
         })
     }
 
-    fn retry<'a>(&'a self, id: MessageId, _by: &'a str) -> Task<'a, ()> {
+    fn retry<'a>(&'a self, id: MessageId, _by: &'a str, _whom: &'a [Address]) -> Task<'a, ()> {
         Box::pin(async move { Err(Error::not_in(Place::Spool, id)) })
+    }
+
+    fn hold<'a>(&'a self, _id: MessageId, by: &'a str, reason: &'a str, whom: &'a [Address]) -> Task<'a, Vec<Address>> {
+        Box::pin(async move {
+            self.done.lock().unwrap().push(format!("hold by {by}: {reason}"));
+            Ok(whom.to_vec())
+        })
+    }
+
+    fn bounce<'a>(&'a self, id: MessageId, _by: &'a str, _reason: &'a str, _whom: &'a [Address]) -> Task<'a, Vec<Address>> {
+        Box::pin(async move { Err(Error::Conflict(format!("{id} is being tried"))) })
+    }
+
+    fn ages(&self) -> Vec<Age> {
+        vec![Age { state: "spooled".into(), name: "groupwise".into(), count: 1, oldest: 7, deadline: 9 }]
     }
 
     fn hops(&self) -> Vec<Hop> {
@@ -255,6 +272,21 @@ async fn bad_requests_say_what_to_do() {
 }
 
 #[tokio::test]
+async fn orders_about_waiting_mail() {
+    let office = Office::new();
+    let client = Client::here(office.desk(true));
+    let id = MessageId::new();
+    let order = json!({ "reason": "look", "recipients": ["ann@ours.example"] });
+    let done: Done = client.post(&format!("/api/v1/queue/{id}/hold"), &order).await.unwrap().value().unwrap();
+    assert_eq!((done.id, done.recipients.len()), (id, 1));
+    assert_eq!(*office.hands.done.lock().unwrap(), [format!("hold by {}: look", me())]);
+    let answer = client.post(&format!("/api/v1/queue/{id}/bounce"), &order).await.unwrap();
+    assert!(matches!(answer.said::<Done>().unwrap(), Said::No(refusal) if refusal.error.contains("is being tried")));
+    let wrong = json!({ "reason": "look", "recipients": ["not an address"] });
+    assert!(client.post(&format!("/api/v1/queue/{id}/hold"), &wrong).await.unwrap().value::<Value>().is_err());
+}
+
+#[tokio::test]
 async fn read_only_without_a_gateway() {
     let office = Office::new();
     let id = office.held().await;
@@ -326,6 +358,7 @@ async fn monitors() {
         assert!(http(address, "/readyz", "").await.starts_with(ready), "engine up: {up}");
         let metrics = http(address, "/metrics", "").await;
         assert!(metrics.contains("mailweir_quarantine_depth{area=\"Spam\"} 1"), "{metrics}");
+        assert!(metrics.contains("mailweir_oldest_age_seconds{state=\"spooled\",route=\"groupwise\"} 7"), "{metrics}");
         assert!(http(address, "/api/v1/status", "").await.starts_with("HTTP/1.1 404"), "nothing else is served there");
     }
 }

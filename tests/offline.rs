@@ -180,3 +180,44 @@ async fn changing_needs_to_be_said() {
         assert!(explained.contains(event), "{event}: {explained}");
     }
 }
+
+#[tokio::test]
+async fn the_queue_is_looked_after() {
+    let (dir, id) = site().await;
+    let run = |line: &str| mailweir(dir.path(), line);
+    assert_eq!(run(&format!("--offline quarantine release {id} --reason asked")).0, 0);
+    for (line, code, wanted) in [
+        // Nothing is done that was not said.
+        ("queue hold --route groupwise", 1, "1 message(s) to 1 recipient(s) would be held; add --yes to do it"),
+        ("queue bounce --to ann@ --reason old", 1, "would be bounced"),
+        ("queue retry --all", 1, "would be tried again"),
+        ("queue hold --route exchange", 1, "nothing waits (that matches)"),
+        ("queue hold --older-than 2h", 1, "nothing waits (that matches)"),
+        ("queue hold", 2, "name ids, or filters"),
+        ("queue bounce --all", 2, "--reason"),
+        ("queue hold --route groupwise --yes", 2, "add --offline"),
+        ("--offline queue retry --all --yes", 0, "due when the gateway starts"),
+        ("--offline queue hold --route groupwise --yes --reason look", 0, "held for ann@ours.example"),
+        ("queue list", 1, "nothing waits"),
+        ("quarantine list", 0, "queue.hold: by "),
+        ("audit", 0, "held                 1"),
+        ("--offline queue hold --all --yes", 1, "nothing waits (that matches)"),
+    ] {
+        let (got, out, err) = run(line);
+        assert!(got == code && format!("{out}{err}").contains(wanted), "{line}: {got} {out}{err}");
+    }
+    let (_, json, _) = run("queue bounce --all --reason x --json");
+    assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["recipients"], 0);
+    let (code, out, err) = run(&format!("--offline quarantine release {id}"));
+    assert_eq!(code, 0, "held anew, so released anew: {out}{err}");
+    let (code, out, err) = run(&format!("--offline queue bounce {id} --reason hopeless"));
+    assert!(code == 0 && out.contains("bounced for ann@ours.example"), "{out}{err}");
+    let (code, out, err) = run(&format!("--offline queue bounce {id} --reason hopeless"));
+    assert!(code == 1 && out.contains("no message"), "{out}{err}");
+    let (code, books, _) = run("audit");
+    assert!(code == 0 && books.contains("bounced              1"), "{books}");
+    let (_, explained, _) = run(&format!("explain {id}"));
+    for event in ["held_back", "in Spam for ann@ours.example: look", "given up by ", "no notification: spam and viruses", "hopeless"] {
+        assert!(explained.contains(event), "{event}: {explained}");
+    }
+}

@@ -68,7 +68,7 @@ impl From<NotAnId> for No {
 
 impl From<QueryRejection> for No {
     fn from(rejection: QueryRejection) -> Self {
-        let hint = "filters are to, from, since, until, text, subject, state, area, limit";
+        let hint = "filters are to, from, since, until, text, subject, state, area, route, next_hop, reply, limit";
         Self::new(StatusCode::BAD_REQUEST, rejection.body_text(), hint)
     }
 }

@@ -17,7 +17,7 @@ use super::answer::No;
 use super::who::By;
 use super::{Desk, Desks, watch};
 use crate::mail::units::Period;
-use crate::mail::{Event, MessageId, Record};
+use crate::mail::{Address, Event, MessageId, Record};
 use crate::operate::filter::{self, Filter};
 use crate::operate::{Error, audit, explain, find, quarantine, queue, store};
 
@@ -36,6 +36,26 @@ pub struct Change {
     /// How long to wait for the next hop's reply (release only); default 30 s, at most 5 min.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait: Option<Period>,
+}
+
+/// The body of a request about waiting mail.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Order {
+    /// Why; goes into the records, and into the notification of a bounce.
+    pub reason: String,
+    /// Whom it is about; all that wait where it is empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub recipients: Vec<Address>,
+}
+
+/// The answer: who it was done for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    /// The message.
+    pub id: MessageId,
+    /// The recipients.
+    pub recipients: Vec<Address>,
 }
 
 /// The API over `desk`. Whoever serves it adds a [`By`] to every request.
@@ -58,6 +78,8 @@ pub fn router(desk: impl Into<Desks>) -> Router {
         .route("/api/v1/store", get(store_state))
         .route("/api/v1/store/verify", get(verify_store))
         .route("/api/v1/store/rebuild", post(rebuild_index))
+        .route("/api/v1/queue/{id}/hold", post(hold_waiting))
+        .route("/api/v1/queue/{id}/bounce", post(bounce_waiting))
         .fallback(no_such_path)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(desk.into())
@@ -170,12 +192,37 @@ async fn rebuild_index(State(desk): State<Arc<Desk>>) -> Answer<store::StoreStat
     Ok(Json(store::rebuild(desk.store.clone()).await?))
 }
 
-async fn retry_waiting(State(desk): State<Arc<Desk>>, Extension(by): Extension<By>, Path(text): Path<String>) -> Result<StatusCode, No> {
-    let id = id(&text)?;
-    desk.hands()?.retry(id, &by.0).await?;
+async fn retry_waiting(
+    State(desk): State<Arc<Desk>>,
+    Extension(by): Extension<By>,
+    Path(text): Path<String>,
+    sent: Result<Json<Order>, JsonRejection>,
+) -> Result<StatusCode, No> {
+    let (id, Json(order)) = (id(&text)?, sent?);
+    desk.hands()?.retry(id, &by.0, &order.recipients).await?;
     let record = Record { at: Timestamp::now(), id, version: desk.version.clone(), event: Event::Retried { by: by.0 } };
     let store = desk.store.clone();
     let recorded = tokio::task::spawn_blocking(move || store.record(&[record])).await;
     recorded.map_err(|gone| Error::Conflict(gone.to_string()))?.map_err(Error::from)?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn hold_waiting(
+    State(desk): State<Arc<Desk>>,
+    Extension(by): Extension<By>,
+    Path(text): Path<String>,
+    sent: Result<Json<Order>, JsonRejection>,
+) -> Answer<Done> {
+    let (id, Json(order)) = (id(&text)?, sent?);
+    Ok(Json(Done { id, recipients: desk.hands()?.hold(id, &by.0, &order.reason, &order.recipients).await? }))
+}
+
+async fn bounce_waiting(
+    State(desk): State<Arc<Desk>>,
+    Extension(by): Extension<By>,
+    Path(text): Path<String>,
+    sent: Result<Json<Order>, JsonRejection>,
+) -> Answer<Done> {
+    let (id, Json(order)) = (id(&text)?, sent?);
+    Ok(Json(Done { id, recipients: desk.hands()?.bounce(id, &by.0, &order.reason, &order.recipients).await? }))
 }

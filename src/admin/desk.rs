@@ -105,6 +105,7 @@ impl Desk {
             engines: self.engines.as_ref().map(|engines| engines.engines()).unwrap_or_default(),
             hops: self.hands.as_ref().map(|hands| hands.hops()).unwrap_or_default(),
             piles: self.piles(),
+            ages: self.hands.as_ref().map(|hands| hands.ages()).unwrap_or_default(),
         }
     }
 

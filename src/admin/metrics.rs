@@ -4,12 +4,13 @@ use std::io;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use metrics::{Unit, describe_gauge, gauge};
+use metrics::{Label, Unit, describe_gauge, gauge};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::mail::{Area, Mode, Place};
 use crate::operate::status::{Facts, Pile};
+use crate::pipeline::Age;
 
 /// Buckets of every `_seconds` histogram: from a parse to the longest budget of a session.
 pub const SECONDS: [f64; 16] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 180.0];
@@ -94,6 +95,9 @@ fn describe() {
     describe_gauge!("mailweir_quarantine_depth", "Messages held, by area");
     describe_gauge!("mailweir_quarantine_size_bytes", Unit::Bytes, "Bytes of the messages held, by area");
     describe_gauge!("mailweir_quarantine_oldest_age_seconds", Unit::Seconds, "Age of the oldest message held, by area; 0 if there is none");
+    describe_gauge!("mailweir_state_messages", "Messages in each passing state: spooled by route, held by area, accepting, releasing");
+    describe_gauge!("mailweir_oldest_age_seconds", Unit::Seconds, "Age of the oldest message in each passing state; 0 if there is none");
+    describe_gauge!("mailweir_deadline_age_seconds", Unit::Seconds, "Age at which a message in this state is acted on: given up, expired");
 }
 
 fn set(facts: &Facts, now: Timestamp) {
@@ -106,6 +110,20 @@ fn set(facts: &Facts, now: Timestamp) {
     }
     gauge!("mailweir_store_writable").set(truth(facts.store_trouble.is_none()));
     set_piles(&facts.piles, now);
+    facts.ages.iter().for_each(set_age);
+}
+
+/// One passing state; what is spooled has the label `route`, what is held `area`.
+fn set_age(age: &Age) {
+    let mut labels = vec![Label::new("state", age.state.clone())];
+    match age.state.as_str() {
+        "spooled" => labels.push(Label::new("route", age.name.clone())),
+        "held" => labels.push(Label::new("area", age.name.clone())),
+        _ => {}
+    }
+    gauge!("mailweir_state_messages", labels.clone()).set(age.count as f64);
+    gauge!("mailweir_oldest_age_seconds", labels.clone()).set(age.oldest as f64);
+    gauge!("mailweir_deadline_age_seconds", labels).set(age.deadline as f64);
 }
 
 /// Queue and every area, those that are empty too: an absent figure cannot be told from a dead exporter.
@@ -174,7 +192,9 @@ mod tests {
             Pile { place: Place::Spool, area: None, count: 2, bytes: 10, oldest: Some(oldest) },
             Pile { place: Place::Quarantine, area: Some(Area::Spam), count: 3, bytes: 30, oldest: Some(now) },
         ];
-        let facts = Facts { piles, started: Some(now), ..facts() };
+        let age = |state: &str, name: &str, oldest| Age { state: state.into(), name: name.into(), count: 2, oldest, deadline: 9 };
+        let ages = vec![age("spooled", "groupwise", 90), age("held", "Spam", 8), age("accepting", "", 1)];
+        let facts = Facts { ages, piles, started: Some(now), ..facts() };
         let text = Metrics(recorder.handle()).render(&facts, now);
         for line in [
             "mailweir_stage_duration_seconds_bucket{stage=\"checks\",le=\"0.025\"} 1",
@@ -187,6 +207,11 @@ mod tests {
             "mailweir_mode{mode=\"normal\"} 1",
             "mailweir_engine_up{engine=\"clamd\"} 1",
             "mailweir_next_hop_up{hop=\"gwia:25\"} 0",
+            "mailweir_oldest_age_seconds{state=\"spooled\",route=\"groupwise\"} 90",
+            "mailweir_oldest_age_seconds{state=\"held\",area=\"Spam\"} 8",
+            "mailweir_oldest_age_seconds{state=\"accepting\"} 1",
+            "mailweir_deadline_age_seconds{state=\"spooled\",route=\"groupwise\"} 9",
+            "mailweir_state_messages{state=\"spooled\",route=\"groupwise\"} 2",
         ] {
             assert!(text.lines().any(|l| l == line), "{line:?} not in\n{text}");
         }

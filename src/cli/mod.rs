@@ -76,7 +76,7 @@ enum Command {
     Scan(scan::Args),
     /// Look at held mail, release it, delete it
     Quarantine(quarantine::Args),
-    /// Look at accepted mail that is not delivered yet, try it again
+    /// Look at accepted mail that is not delivered yet, try it again, hold it, give it up
     Queue(queue::Args),
     /// Read everything on disk and say what is whole, or make the index again
     Store(store::Args),

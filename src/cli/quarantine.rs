@@ -30,7 +30,7 @@ pub struct Args {
 struct Which {
     /// The ids; without any, all that match the filters
     ids: Vec<MessageId>,
-    /// Only in this area: Virus, Spam, Content, Encrypted, Unscanned, Held
+    /// Only in this area: Virus, Spam, Content, Encrypted, Unscanned, Held, Operator
     #[arg(long)]
     area: Option<Area>,
     #[command(flatten)]
@@ -41,7 +41,7 @@ struct Which {
 enum What {
     /// What is held, newest first
     List {
-        /// Only in this area: Virus, Spam, Content, Encrypted, Unscanned, Held
+        /// Only in this area: Virus, Spam, Content, Encrypted, Unscanned, Held, Operator
         #[arg(long)]
         area: Option<Area>,
         #[command(flatten)]

@@ -43,7 +43,9 @@ impl fmt::Display for Disposition {
 /// A division of the quarantine. In order of gravity: an entry held for several reasons lies in the greatest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Area {
-    /// Held by `mode = "hold-all"` or by an operator.
+    /// Taken out of the queue by an operator (`queue hold`).
+    Operator,
+    /// Held by `mode = "hold-all"`.
     Held,
     /// Spam by score or in itself.
     Spam,
@@ -59,11 +61,12 @@ pub enum Area {
 
 impl Area {
     /// All areas.
-    pub const ALL: [Self; 6] = [Self::Held, Self::Spam, Self::Content, Self::Encrypted, Self::Unscanned, Self::Virus];
+    pub const ALL: [Self; 7] = [Self::Operator, Self::Held, Self::Spam, Self::Content, Self::Encrypted, Self::Unscanned, Self::Virus];
 
     /// The name, as in configuration, on disk and on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Operator => "Operator",
             Self::Held => "Held",
             Self::Spam => "Spam",
             Self::Content => "Content",

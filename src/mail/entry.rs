@@ -34,7 +34,7 @@ impl Place {
 pub enum RecipientState {
     /// Waiting for delivery.
     Spooled {
-        /// Delivery attempts made.
+        /// Delivery attempts made; those that met a busy next hop do not count.
         attempts: u32,
         /// Not to be tried before.
         next_try: Timestamp,
@@ -159,6 +159,12 @@ impl Entry {
     /// Whether any recipient is still held.
     pub fn is_held(&self) -> bool {
         self.recipients.iter().any(|recipient| recipient.state == RecipientState::Held)
+    }
+
+    /// Since when the spool has had it: age counts from here for `expire` and `warn_after`. What was held for weeks is not too old the
+    /// moment it is released.
+    pub fn waits_since(&self) -> Timestamp {
+        self.release.as_ref().map_or(self.received_at, |release| release.at.max(self.received_at))
     }
 
     /// The earliest next try of the recipients that wait.

@@ -108,6 +108,15 @@ impl Outcome {
         }
     }
 
+    /// The next hop, as `host:port`; `None` where none could be found, or where we refused ourselves.
+    pub fn hop(&self) -> Option<&str> {
+        let hop = match self {
+            Self::Delivered { hop, .. } | Self::Refused { hop, .. } | Self::Unknown { hop, .. } => Some(hop.as_str()),
+            Self::Deferred { hop, .. } => hop.as_deref(),
+        };
+        hop.filter(|hop| !hop.is_empty())
+    }
+
     /// Busy, not failed: worth another attempt within seconds, which is no step of the retry schedule.
     pub fn is_busy(&self) -> bool {
         match self {

@@ -123,6 +123,26 @@ pub enum Event {
         /// Who.
         by: String,
     },
+    /// A person took waiting recipients out of the queue into the quarantine; synced.
+    HeldBack {
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+        /// Where they lie now.
+        area: Area,
+        /// Which recipients.
+        recipients: Vec<Address>,
+    },
+    /// The sender was told how it stands with recipients that are not given up.
+    Notified {
+        /// `delayed`, or `relayed`: handed to a next hop that sends no notifications.
+        about: String,
+        /// Which recipients.
+        recipients: Vec<Address>,
+        /// The id of the notification.
+        notification: MessageId,
+    },
     /// Recovery found an entry that is torn, and set it aside.
     Damaged {
         /// What is wrong, and where it lies now.
@@ -148,6 +168,8 @@ impl Event {
             Self::Deleted { .. } => "deleted",
             Self::Looked { .. } => "looked",
             Self::Retried { .. } => "retried",
+            Self::HeldBack { .. } => "held_back",
+            Self::Notified { .. } => "notified",
             Self::Damaged { .. } => "damaged",
         }
     }

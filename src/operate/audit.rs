@@ -320,7 +320,7 @@ fn changes_a_state(event: &Event) -> bool {
     match event {
         Event::Attempted { outcome, .. } => outcome.is_delivered(),
         Event::Refused { .. } | Event::DeferredIn { .. } | Event::Held { .. } | Event::Discarded { .. } | Event::Bounced { .. } => true,
-        Event::Deleted { .. } => true,
+        Event::Deleted { .. } | Event::HeldBack { .. } => true,
         _ => false,
     }
 }

@@ -245,6 +245,14 @@ pub fn event_line(event: &Event) -> String {
         Event::ReleaseRefused { by, why } => format!("asked by {by}: {why}"),
         Event::Looked { by, how } => format!("by {by} ({how})"),
         Event::Retried { by } => format!("by {by}"),
+        Event::HeldBack { by, reason, area, recipients } => {
+            let whom: Vec<&str> = recipients.iter().map(crate::mail::Address::as_str).collect();
+            format!("by {by} in {area} for {}{}", whom.join(", "), if reason.is_empty() { String::new() } else { format!(": {reason}") })
+        }
+        Event::Notified { about, recipients, notification } => {
+            let whom: Vec<&str> = recipients.iter().map(crate::mail::Address::as_str).collect();
+            format!("{about}: {}; notification {notification}", whom.join(", "))
+        }
         Event::Damaged { what } => what.clone(),
     };
     harmless_line(&line)

@@ -191,8 +191,12 @@ impl Fates {
                 let why = if reason.is_empty() { format!("by {by}") } else { format!("by {by}: {reason}") };
                 self.set_all(recipients, State::Deleted, &why, at);
             }
+            Event::HeldBack { by, reason, area, recipients } => {
+                let why = if reason.is_empty() { format!("area {area}, by {by}") } else { format!("area {area}, by {by}: {reason}") };
+                self.set_all(recipients, State::Held, &why, at);
+            }
             Event::Damaged { what } => self.set_all(&[], State::Damaged, what, at),
-            Event::ReleaseRefused { .. } | Event::Looked { .. } | Event::Retried { .. } => {}
+            Event::ReleaseRefused { .. } | Event::Looked { .. } | Event::Retried { .. } | Event::Notified { .. } => {}
         }
     }
 
@@ -242,6 +246,7 @@ impl Fates {
 pub fn notification(record: &Record) -> Option<MessageId> {
     match record.event {
         Event::Bounced { notification, .. } => notification,
+        Event::Notified { notification, .. } => Some(notification),
         _ => None,
     }
 }
@@ -322,6 +327,8 @@ pub(crate) mod tests {
         let deleted = || Event::Deleted { by: "expiry".into(), reason: String::new(), recipients: vec![] };
         let bounced = || Event::Bounced { recipient: to(), why: "too old".into(), notification: None };
         let damaged = || Event::Damaged { what: "torn".into() };
+        let held_back = || Event::HeldBack { by: "ann".into(), reason: "look".into(), area: Area::Operator, recipients: vec![to()] };
+        let notified = || Event::Notified { about: "delayed".into(), recipients: vec![to()], notification: MessageId::new() };
         let rows: Vec<(Vec<Event>, State, &str, usize)> = vec![
             (vec![], State::Unanswered, "", 0),
             (vec![Event::Refused { recipient: to(), reply: "550 no".into() }], State::Refused, "we said: 550 no", 0),
@@ -335,6 +342,12 @@ pub(crate) mod tests {
             (vec![held()], State::Held, "area Spam", 0),
             (vec![held(), released()], State::Spooled, "released by ann: asked", 0),
             (vec![held(), released(), spooled(a), delivered(a)], State::Delivered, "gwia:25 said: 250 2.0.0 queued", 0),
+            (vec![spooled(a), held_back()], State::Held, "area Operator, by ann: look", 0),
+            (vec![spooled(a), held_back(), released()], State::Spooled, "released by ann: asked", 0),
+            (vec![held(), released(), held_back()], State::Held, "area Operator, by ann: look", 0),
+            (vec![spooled(a), held_back(), delivered(a)], State::Delivered, "gwia:25 said: 250 2.0.0 queued", 0),
+            (vec![delivered(a), held_back()], State::Delivered, "gwia:25 said: 250 2.0.0 queued", 1),
+            (vec![spooled(a), notified()], State::Spooled, "next hop down", 0),
             (vec![held(), deleted()], State::Deleted, "by expiry", 0),
             (vec![spooled(a), bounced()], State::Bounced, "too old; no notification sent", 0),
             (vec![spooled(a), damaged()], State::Damaged, "torn", 0),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Error;
 use super::fate::State;
 use crate::mail::units::Period;
-use crate::mail::{Area, Entry};
+use crate::mail::{Area, Entry, EntryRecipient, Outcome, RecipientState};
 
 /// The most rows that one answer holds, whatever `limit` says.
 pub const MAX_LIMIT: usize = 10_000;
@@ -43,6 +43,15 @@ pub struct Query {
     /// An area of the quarantine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub area: Option<String>,
+    /// The route of a recipient, any case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+    /// Part of the name of the next hop that was tried last, any case; of what waits only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_hop: Option<String>,
+    /// Part of what it said, or of why it could not be reached, any case; of what waits only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reply: Option<String>,
     /// Rows at most; default 100, greatest 10,000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
@@ -67,6 +76,12 @@ pub struct Filter {
     pub state: Option<State>,
     /// Of the quarantine.
     pub area: Option<Area>,
+    /// Of a recipient, in lower case.
+    pub route: Option<String>,
+    /// In the name of the next hop that was tried last.
+    pub next_hop: Option<String>,
+    /// In what it said.
+    pub reply: Option<String>,
     /// Rows at most, between 1 and [`MAX_LIMIT`].
     pub limit: usize,
 }
@@ -93,6 +108,9 @@ impl Query {
             subject: word(&self.subject),
             state: self.state.as_deref().map(str::parse).transpose()?,
             area,
+            route: word(&self.route),
+            next_hop: word(&self.next_hop),
+            reply: word(&self.reply),
             limit,
         })
     }
@@ -143,10 +161,30 @@ impl Filter {
         let text = |word: &str| has(&entry.subject, word) || from(word) || to(word) || finding(word) || has(&entry.id.to_string(), word);
         self.is_in_time(entry.received_at)
             && self.area.is_none_or(|area| entry.area == Some(area))
-            && self.to.as_deref().is_none_or(to)
+            && entry.recipients.iter().any(|recipient| self.takes_recipient(recipient))
             && self.from.as_deref().is_none_or(from)
             && self.subject.as_deref().is_none_or(|word| has(&entry.subject, word))
             && self.text.as_deref().is_none_or(text)
+    }
+
+    /// Whether a recipient of a matching entry matches by itself: its address, its route, and what its next hop said last.
+    pub fn takes_recipient(&self, recipient: &EntryRecipient) -> bool {
+        let last = || match &recipient.state {
+            RecipientState::Spooled { last, .. } => last.as_ref(),
+            _ => None,
+        };
+        let hop = |word: &str| last().and_then(Outcome::hop).is_some_and(|hop| has(hop, word));
+        let said = |word: &str| last().is_some_and(|last| has(&last.to_string(), word));
+        self.to.as_deref().is_none_or(|word| has(recipient.address.as_str(), word))
+            && self.route.as_deref().is_none_or(|route| recipient.route.to_lowercase() == route)
+            && self.next_hop.as_deref().is_none_or(hop)
+            && self.reply.as_deref().is_none_or(said)
+    }
+
+    /// Whether a waiting recipient of the entry matches.
+    pub fn takes_waiting(&self, entry: &Entry) -> bool {
+        let waits = |recipient: &&EntryRecipient| matches!(recipient.state, RecipientState::Spooled { .. });
+        entry.recipients.iter().filter(waits).any(|recipient| self.takes_recipient(recipient)) && self.takes(entry)
     }
 }
 

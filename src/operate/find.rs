@@ -213,7 +213,7 @@ fn notification_of(record: &Record) -> Row {
         direction: None,
         sender: String::new(),
         from: String::new(),
-        subject: "(our notification of failed delivery)".into(),
+        subject: "(a notification of our own)".into(),
         size: 0,
         score: 0.0,
         would: None,

@@ -10,7 +10,7 @@ use super::Error;
 use super::status::Hop;
 use crate::deliver::HopStatus;
 use crate::mail::{Address, MessageId, NextHop, Outcome, Place};
-use crate::pipeline::{self, Pipeline, ReleaseError};
+use crate::pipeline::{self, Age, GivenUp, Pipeline, ReleaseError};
 
 /// Work in progress, boxed so that [`Hands`] can be handed about as one object.
 pub type Task<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
@@ -55,8 +55,17 @@ pub trait Hands: Send + Sync + 'static {
     /// Deletes a held entry.
     fn delete<'a>(&'a self, id: MessageId, by: &'a str, reason: &'a str) -> Task<'a, ()>;
 
-    /// Sets the next try of a spooled entry to now.
-    fn retry<'a>(&'a self, id: MessageId, by: &'a str) -> Task<'a, ()>;
+    /// Sets the next try of waiting recipients to now: of those in `whom`, of all where it is empty; so too below.
+    fn retry<'a>(&'a self, id: MessageId, by: &'a str, whom: &'a [Address]) -> Task<'a, ()>;
+
+    /// Takes waiting recipients out of the queue into the quarantine; who they were.
+    fn hold<'a>(&'a self, id: MessageId, by: &'a str, reason: &'a str, whom: &'a [Address]) -> Task<'a, Vec<Address>>;
+
+    /// Gives waiting recipients up, with the notification that is due; who they were.
+    fn bounce<'a>(&'a self, id: MessageId, by: &'a str, reason: &'a str, whom: &'a [Address]) -> Task<'a, Vec<Address>>;
+
+    /// How much mail is in each passing state, since when, and until when it may be.
+    fn ages(&self) -> Vec<Age>;
 
     /// The next hops as delivery knows them.
     fn hops(&self) -> Vec<Hop>;
@@ -71,8 +80,29 @@ impl Hands for Pipeline {
         Box::pin(async move { Ok(self.delete(id, by, reason).await.map(|_| ())?) })
     }
 
-    fn retry<'a>(&'a self, id: MessageId, _by: &'a str) -> Task<'a, ()> {
-        Box::pin(async move { if self.retry(id).await? { Ok(()) } else { Err(Error::not_in(Place::Spool, id)) } })
+    fn retry<'a>(&'a self, id: MessageId, _by: &'a str, whom: &'a [Address]) -> Task<'a, ()> {
+        Box::pin(async move { if self.retry(id, whom).await? { Ok(()) } else { Err(Error::not_in(Place::Spool, id)) } })
+    }
+
+    fn hold<'a>(&'a self, id: MessageId, by: &'a str, reason: &'a str, whom: &'a [Address]) -> Task<'a, Vec<Address>> {
+        Box::pin(async move {
+            let held = self.hold_back(id, by, reason, whom).await?;
+            held.map(|held| held.recipients).ok_or(Error::not_in(Place::Spool, id))
+        })
+    }
+
+    fn bounce<'a>(&'a self, id: MessageId, by: &'a str, reason: &'a str, whom: &'a [Address]) -> Task<'a, Vec<Address>> {
+        Box::pin(async move {
+            match self.bounce_now(id, by, reason, whom).await? {
+                GivenUp::Recipients(whom) => Ok(whom),
+                GivenUp::Nobody => Err(Error::not_in(Place::Spool, id)),
+                GivenUp::BeingTried => Err(Error::Conflict(format!("{id} is being tried at this moment, and may be delivered: ask again"))),
+            }
+        })
+    }
+
+    fn ages(&self) -> Vec<Age> {
+        self.ages()
     }
 
     fn hops(&self) -> Vec<Hop> {

@@ -5,11 +5,14 @@ use serde::{Deserialize, Serialize};
 
 use super::reload::NotReloaded;
 use crate::mail::{Area, Mode, Place, VersionId};
+use crate::pipeline::Age;
 
 /// A queue whose oldest message waits longer than this is a warning.
 pub const QUEUE_WARNING: SignedDuration = SignedDuration::from_mins(30);
 /// And longer than this is critical.
 pub const QUEUE_CRITICAL: SignedDuration = SignedDuration::from_hours(4);
+/// Seconds that a state may go past its deadline before somebody must look: what acts on it does so every few minutes.
+pub const PAST_DEADLINE: u64 = 3600;
 /// How well it is; the exit code of `mailweir status` is its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -131,6 +134,9 @@ pub struct Facts {
     pub hops: Vec<Hop>,
     /// Spool and quarantine.
     pub piles: Vec<Pile>,
+    /// Every passing state: how much mail is in it, since when, and until when it may be. Empty where nothing may be changed.
+    #[serde(default)]
+    pub ages: Vec<Age>,
 }
 
 /// The answer of `status`.
@@ -171,6 +177,9 @@ pub fn judge(facts: Facts, now: Timestamp) -> Status {
         say(Verdict::Warning, format!("not reloaded, version {} stays in force: {why}", facts.version));
     }
     of_piles(&facts.piles, now, &mut say);
+    if facts.running {
+        of_ages(&facts.ages, &mut say);
+    }
     if facts.mode != Mode::Normal {
         say(Verdict::Warning, format!("mode is {}", facts.mode));
     }
@@ -205,6 +214,15 @@ fn of_piles(piles: &[Pile], now: Timestamp, say: &mut impl FnMut(Verdict, String
             _ => continue,
         };
         say(verdict, format!("{} message(s) in the queue, the oldest for {}", pile.count, age(waits)));
+    }
+}
+
+/// What should have been acted on, and was not.
+fn of_ages(ages: &[Age], say: &mut impl FnMut(Verdict, String)) {
+    for late in ages.iter().filter(|age| age.oldest > age.deadline.saturating_add(PAST_DEADLINE)) {
+        let name = if late.name.is_empty() { String::new() } else { format!(" ({})", late.name) };
+        let seconds = SignedDuration::from_secs(i64::try_from(late.oldest).unwrap_or(i64::MAX));
+        say(Verdict::Critical, format!("{}{name}: the oldest for {}, which is past its deadline", late.state, age(seconds)));
     }
 }
 
@@ -265,6 +283,7 @@ pub(crate) mod tests {
                 connections: 1,
             }],
             piles: vec![],
+            ages: vec![],
         }
     }
 
@@ -282,6 +301,7 @@ pub(crate) mod tests {
         let now: Timestamp = "2026-11-03T12:00:00Z".parse().unwrap();
         let before = |hours: i64| now.checked_sub(SignedDuration::from_hours(hours)).unwrap();
         let spool = |oldest| Pile { place: Place::Spool, area: None, count: 3, bytes: 9, oldest: Some(oldest) };
+        let spooled = |oldest| Age { state: "spooled".into(), name: "groupwise".into(), count: 1, oldest, deadline: 432_000 };
         let down = Hop { up: false, since: Some(before(2)), last: "connection refused".into(), ..facts().hops[0].clone() };
         let rows: Vec<(Facts, Verdict, &str)> = vec![
             (facts(), Verdict::Ok, "ok: 0 in the queue, 0 held, 1 engine(s), version v1"),
@@ -318,6 +338,12 @@ pub(crate) mod tests {
                 Facts { hops: vec![down], ..facts() },
                 Verdict::Warning,
                 "warning: next hop gwia:25 (groupwise) is down for 2 h 0 min: connection refused",
+            ),
+            (Facts { ages: vec![spooled(432_000 + 3600)], ..facts() }, Verdict::Ok, "ok: 0 in the queue, 0 held, 1 engine(s), version v1"),
+            (
+                Facts { ages: vec![spooled(432_000 + 3601)], ..facts() },
+                Verdict::Critical,
+                "critical: spooled (groupwise): the oldest for 5 d 1 h, which is past its deadline",
             ),
             (Facts { piles: vec![spool(now)], ..facts() }, Verdict::Ok, "ok: 3 in the queue, 0 held, 1 engine(s), version v1"),
             (

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::Pipeline;
-use crate::mail::{Entry, Event, MessageId, Place, RecipientState};
+use crate::mail::{Address, Entry, Event, MessageId, Place, RecipientState};
 use crate::store::{Change, StoreError};
 
 /// How often it is looked for.
@@ -33,17 +33,26 @@ impl Pipeline {
 
     async fn expire_one(&self, id: MessageId) -> Result<(), StoreError> {
         let Some(_turn) = self.turn(id) else { return Ok(()) };
+        let _only_one = self.spool_change.lock().await;
         let Some(entry) = self.parts.store.get(Place::Quarantine, id) else { return Ok(()) };
-        self.parts.store.commit(vec![Change::Remove(Place::Quarantine, id)]).await?;
-        let recipients = held(&entry);
-        if !recipients.is_empty() {
-            self.record(vec![(id, Event::Deleted { by: "expiry".into(), reason: String::new(), recipients })]);
-        }
+        self.remove_held(entry, "expiry", "").await?;
         Ok(())
     }
-}
 
-fn held(entry: &Entry) -> Vec<crate::mail::Address> {
-    let held = entry.recipients.iter().filter(|recipient| recipient.state == RecipientState::Held);
-    held.map(|recipient| recipient.address.clone()).collect()
+    /// Ends a held entry: deleted, recorded, and then gone, in this order, so that a process that dies in between leaves either its entry
+    /// or its record (see `reconcile`).
+    pub(super) async fn remove_held(&self, mut entry: Entry, by: &str, reason: &str) -> Result<Vec<Address>, StoreError> {
+        let (id, at) = (entry.id, Timestamp::now());
+        let mut gone = Vec::new();
+        for recipient in entry.recipients.iter_mut().filter(|recipient| recipient.state == RecipientState::Held) {
+            recipient.state = RecipientState::Deleted { by: by.to_owned(), at };
+            gone.push(recipient.address.clone());
+        }
+        if !gone.is_empty() {
+            self.parts.store.commit(vec![Change::Update(entry)]).await?;
+            self.record(vec![(id, Event::Deleted { by: by.to_owned(), reason: reason.to_owned(), recipients: gone.clone() })]);
+        }
+        self.parts.store.commit(vec![Change::Remove(Place::Quarantine, id)]).await?;
+        Ok(gone)
+    }
 }

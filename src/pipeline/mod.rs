@@ -3,22 +3,32 @@
 //! ```text
 //! accept    decompose ─► inspect ─► decide ─► settle: cut through | keep (spool, quarantine) | refuse ─► reply
 //! dispatch  spool ─► hand over ─► conclude: delivered, tried again later, or bounced
+//! deadlines spool ─► told that it takes longer, given up in time, whatever its route does
+//! orders    spool ─► tried now, held, or bounced, because a person says so
 //! release   quarantine ─► virus scan ─► spool ─► dispatch
 //! expire    quarantine ─► gone, after its time
 //! ```
 
 mod accept;
+mod ages;
+mod backoff;
 mod bounce;
+mod deadlines;
 mod dispatch;
 mod expire;
 mod hand_over;
+mod orders;
 mod reconcile;
 mod release;
 mod schedule;
 mod settle;
+#[cfg(test)]
+mod testing;
 mod unscanned;
 mod verify;
 
+pub use ages::Age;
+pub use orders::{GivenUp, HeldBack};
 pub use release::{ReleaseError, Released};
 
 use std::collections::HashSet;
@@ -112,6 +122,9 @@ pub struct Pipeline {
     /// Decomposition is work for a core: at most one a core at once.
     cores: Arc<Semaphore>,
     unscanned: std::sync::Mutex<unscanned::Unscanned>,
+    /// Messages being settled, and entries being released.
+    accepting: ages::Underway,
+    releasing: ages::Underway,
 }
 
 impl Pipeline {
@@ -127,6 +140,8 @@ impl Pipeline {
             turns: std::sync::Mutex::default(),
             cores: Arc::new(Semaphore::new(cores)),
             unscanned: std::sync::Mutex::default(),
+            accepting: ages::Underway::default(),
+            releasing: ages::Underway::default(),
         }
     }
 
@@ -156,5 +171,7 @@ fn describe() {
     describe_histogram!("mailweir_stage_duration_seconds", Unit::Seconds, "Time a message spends in each stage of its way");
     describe_counter!("mailweir_possible_duplicates_total", "Deliveries whose reply never came: spooled again, so perhaps delivered twice");
     describe_counter!("mailweir_bounces_total", "Recipients given up, by whether a notification was sent");
+    describe_counter!("mailweir_notifications_total", "Notifications sent to senders, by what they tell: failed, delayed, relayed");
+    describe_counter!("mailweir_busy_total", "Attempts put off for seconds because the next hop was busy, by route");
     describe_counter!("mailweir_releases_total", "Releases from the quarantine, by result");
 }

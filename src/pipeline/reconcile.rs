@@ -1,9 +1,10 @@
-//! Reconcile: what the records know and the spool does not, after a process that was killed between the two.
+//! Reconcile: brings records and entries together, after a process that was killed between the two.
 //!
-//! The record of a delivery is written first, the mark in the spool a moment later. A process that dies in between leaves a
-//! recipient that the next hop has and that the spool would hand over again. The records tell, so it is not.
+//! The record of a delivery is written first, the mark in the spool a moment later: a process that dies in between leaves a recipient
+//! that the next hop has and that the spool would hand over again. Everything else is committed first and recorded then: giving up,
+//! holding, releasing, deleting. There the entry stays until the record is written, so that what is missing can be written now.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -11,8 +12,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Pipeline;
 use super::hand_over::Handed;
-use crate::mail::{Address, Entry, Event, MessageId, Outcome, Place, Record};
-use crate::store::{Store, StoreError};
+use super::orders;
+use crate::mail::{Address, Area, Entry, Event, MessageId, Outcome, Place, RecipientState, Record};
+use crate::store::{Change, Store, StoreError};
 
 /// How far before the last record a mark may be missing: marks are lost within a second of a process's end, and an hour is
 /// enough for one that was killed again and again before it came to this.
@@ -21,29 +23,37 @@ const BEFORE_THE_LAST: SignedDuration = SignedDuration::from_hours(1);
 /// The last delivery of each recipient of a message, unless it was spooled again after it.
 type Delivered = HashMap<MessageId, HashMap<Address, Handed>>;
 
+/// What has to be done.
+#[derive(Default)]
+struct Found {
+    delivered: Delivered,
+    /// Records that were not written.
+    unrecorded: Vec<(MessageId, Event)>,
+    /// Entries that nobody waits for any more.
+    ended: Vec<(Place, MessageId)>,
+}
+
 impl Pipeline {
-    /// Takes down deliveries that only the records know. Before the first attempt of a run.
+    /// Takes down deliveries that only the records know, and writes the records that only the store knows. Before the first attempt.
     pub(super) async fn reconcile(&self) {
-        let waiting = self.parts.store.list(Place::Spool, Entry::is_waiting, usize::MAX);
-        if !waiting.is_empty() {
-            let store = self.parts.store.clone();
-            match tokio::task::spawn_blocking(move || deliveries(&store, &waiting)).await {
-                Ok(Ok(delivered)) => self.take_down_again(delivered).await,
-                Ok(Err(error)) => tracing::warn!(%error, "the records cannot be read: what was delivered last may be delivered twice"),
-                Err(error) => tracing::error!(%error, "reconciling ended abnormally: what was delivered last may be delivered twice"),
-            }
+        let store = self.parts.store.clone();
+        match tokio::task::spawn_blocking(move || look(&store)).await {
+            Ok(Ok(found)) => self.settle_all(found).await,
+            Ok(Err(error)) => tracing::warn!(%error, "the records cannot be read: what was delivered last may be delivered twice"),
+            Err(error) => tracing::error!(%error, "reconciling ended abnormally: what was delivered last may be delivered twice"),
         }
         self.parts.store.reconciled();
     }
 
-    async fn take_down_again(&self, delivered: Delivered) {
-        for (id, handed) in delivered {
+    async fn settle_all(&self, found: Found) {
+        self.record(found.unrecorded);
+        let removals = found.ended.into_iter().map(|(place, id)| Change::Remove(place, id)).collect();
+        if let Err(error) = self.parts.store.note(removals).await {
+            tracing::warn!(%error, "entries that have ended are removed at the next start");
+        }
+        for (id, handed) in found.delivered {
             let recipients = handed.len();
-            let concluded = match self.parts.store.bytes(Place::Spool, id).await {
-                Ok(raw) => self.conclude(id, &raw, handed.into_values().collect()).await,
-                Err(error) => Err(error),
-            };
-            match concluded {
+            match self.take_down_again(id, handed).await {
                 Ok(()) => {
                     tracing::info!(%id, recipients, "delivered before the last end of the process, by the records; not delivered again")
                 }
@@ -51,26 +61,111 @@ impl Pipeline {
             }
         }
     }
+
+    async fn take_down_again(&self, id: MessageId, handed: HashMap<Address, Handed>) -> Result<(), StoreError> {
+        let _only_one = self.spool_change.lock().await;
+        let Some(mut entry) = self.parts.store.get(Place::Spool, id) else { return Ok(()) };
+        for recipient in entry.recipients.iter_mut().filter(|recipient| recipient.state.is_spooled()) {
+            if let Some(handed) = handed.get(&recipient.address) {
+                recipient.state = RecipientState::Delivered { outcome: handed.outcome.clone(), at: Timestamp::now() };
+            }
+        }
+        self.write_down(entry, []).await
+    }
+}
+
+fn look(store: &Arc<Store>) -> Result<Found, StoreError> {
+    let (waiting, ended): (Vec<Entry>, Vec<Entry>) =
+        store.list(Place::Spool, |_| true, usize::MAX).into_iter().partition(Entry::is_waiting);
+    let last = store.last_record_at()?;
+    let since = last.and_then(|last| last.checked_sub(BEFORE_THE_LAST).ok()).unwrap_or(Timestamp::MIN);
+    let changed = |entry: &Entry| {
+        let ended = |state: &RecipientState| matches!(state, RecipientState::Deleted { .. } | RecipientState::Delivered { .. });
+        entry.release.as_ref().is_some_and(|release| release.at >= since)
+            || entry.recipients.iter().any(|recipient| ended(&recipient.state) || recipient.decision.rule == orders::HOLD)
+    };
+    let held = store.list(Place::Quarantine, changed, usize::MAX);
+    let mut found = Found { delivered: deliveries(store, &waiting, since)?, ..Found::default() };
+    found.ended.extend(ended.iter().map(|entry| (Place::Spool, entry.id)));
+    found.ended.extend(held.iter().filter(|entry| is_over(entry)).map(|entry| (Place::Quarantine, entry.id)));
+    for entry in ended.iter().chain(&waiting).chain(&held) {
+        let missing = unrecorded(entry);
+        if !missing.is_empty() {
+            let records = store.records_of(entry.id)?;
+            found.unrecorded.extend(missing.into_iter().filter(|event| !is_there(&records, event)).map(|event| (entry.id, event)));
+        }
+    }
+    Ok(found)
+}
+
+/// Nobody is held in it and it was not released: what became of it stands in the records.
+fn is_over(entry: &Entry) -> bool {
+    !entry.is_held() && entry.release.is_none()
+}
+
+/// The events that an entry itself tells of, and that were recorded after it was committed.
+fn unrecorded(entry: &Entry) -> Vec<Event> {
+    let mut events: Vec<Event> = Vec::new();
+    let mut deleted: HashMap<&str, Vec<Address>> = HashMap::new();
+    let mut held_back = Vec::new();
+    for recipient in &entry.recipients {
+        let address = recipient.address.clone();
+        match &recipient.state {
+            RecipientState::Bounced { why, notification, .. } => {
+                events.push(Event::Bounced { recipient: address, why: why.clone(), notification: *notification });
+            }
+            RecipientState::Deleted { by, .. } => deleted.entry(by).or_default().push(address),
+            RecipientState::Held if recipient.decision.rule == orders::HOLD => held_back.push(address),
+            _ => {}
+        }
+    }
+    let reason = String::new;
+    events.extend(deleted.into_iter().map(|(by, recipients)| Event::Deleted { by: by.to_owned(), reason: reason(), recipients }));
+    if !held_back.is_empty() {
+        let area = entry.area.unwrap_or(Area::Operator);
+        events.push(Event::HeldBack { by: String::new(), reason: reason(), area, recipients: held_back });
+    }
+    if let (Place::Quarantine, Some(release)) = (entry.place, &entry.release) {
+        let released = entry.recipients.iter().filter(|recipient| recipient.state == RecipientState::Released);
+        let recipients = released.map(|recipient| recipient.address.clone()).collect();
+        events.push(Event::Released { by: release.by.clone(), reason: release.reason.clone(), recipients });
+    }
+    events
+}
+
+/// Whether the records say this of these recipients already.
+fn is_there(records: &[Record], event: &Event) -> bool {
+    let wanted = whom(event);
+    let of_its_kind = records.iter().filter(|record| record.event.as_str() == event.as_str());
+    let said: HashSet<&Address> = of_its_kind.flat_map(|record| whom(&record.event)).collect();
+    wanted.iter().all(|address| said.contains(address))
+}
+
+fn whom(event: &Event) -> Vec<&Address> {
+    match event {
+        Event::Bounced { recipient, .. } => vec![recipient],
+        Event::Deleted { recipients, .. } | Event::HeldBack { recipients, .. } | Event::Released { recipients, .. } => {
+            recipients.iter().collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// What the records say was delivered of entries that wait.
-fn deliveries(store: &Arc<Store>, waiting: &[Entry]) -> Result<Delivered, StoreError> {
-    let Some(last) = store.last_record_at()? else { return Ok(Delivered::new()) };
-    let oldest = waiting.iter().map(|entry| entry.received_at).min().unwrap_or(last);
-    let since = last.checked_sub(BEFORE_THE_LAST).unwrap_or(Timestamp::MIN).max(oldest);
+fn deliveries(store: &Arc<Store>, waiting: &[Entry], since: Timestamp) -> Result<Delivered, StoreError> {
+    let Some(oldest) = waiting.iter().map(|entry| entry.received_at).min() else { return Ok(Delivered::new()) };
     let mut seen: Delivered = waiting.iter().map(|entry| (entry.id, HashMap::new())).collect();
-    store.scan_records(since, None, &mut |record| {
+    store.scan_records(since.max(oldest), None, &mut |record| {
         if let Some(handed) = seen.get_mut(&record.id) {
             note(handed, record);
         }
         ControlFlow::Continue(())
     })?;
-    let waits = |id: &MessageId, address: &Address| {
-        let entry = waiting.iter().find(|entry| entry.id == *id);
-        entry.is_some_and(|entry| entry.recipients.iter().any(|recipient| recipient.address == *address && recipient.state.is_spooled()))
-    };
-    for (id, handed) in &mut seen {
-        handed.retain(|address, _| waits(id, address));
+    for entry in waiting {
+        if let Some(handed) = seen.get_mut(&entry.id) {
+            let waits = |address: &Address| entry.recipients.iter().any(|to| to.address == *address && to.state.is_spooled());
+            handed.retain(|address, _| waits(address));
+        }
     }
     seen.retain(|_, handed| !handed.is_empty());
     Ok(seen)

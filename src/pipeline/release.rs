@@ -63,6 +63,7 @@ impl Pipeline {
     /// See [`ReleaseError`]; in every case the entry is as it was.
     pub async fn release(&self, id: MessageId, by: &str, reason: &str, wait: Duration) -> Result<Released, ReleaseError> {
         let _turn = self.turn(id).ok_or(ReleaseError::InProgress(id))?;
+        let _underway = self.releasing.begin();
         let entry = self.releasable(id)?;
         let raw = self.parts.store.bytes(Place::Quarantine, id).await?;
         if let Some(why) = self.scan_again(&entry, &raw).await {
@@ -72,7 +73,7 @@ impl Pipeline {
         }
         let news = self.parts.store.subscribe();
         let recipients =
-            self.move_to_spool(entry, raw, Release { by: by.to_owned(), at: Timestamp::now(), reason: reason.to_owned() }).await?;
+            self.move_to_spool(id, raw, Release { by: by.to_owned(), at: Timestamp::now(), reason: reason.to_owned() }).await?;
         counter!("mailweir_releases_total", "result" => "released").increment(1);
         Ok(await_outcomes(id, recipients, news, wait).await)
     }
@@ -102,8 +103,10 @@ impl Pipeline {
     }
 
     /// One commit: the spool owns the held recipients, and the quarantine knows by whom.
-    async fn move_to_spool(&self, mut held: Entry, raw: Bytes, release: Release) -> Result<Vec<Address>, StoreError> {
+    async fn move_to_spool(&self, id: MessageId, raw: Bytes, release: Release) -> Result<Vec<Address>, ReleaseError> {
         let _only_one = self.spool_change.lock().await;
+        // While it was scanned, an attempt that was still in progress when it was held may have delivered it.
+        let mut held = self.releasable(id)?;
         let now = Timestamp::now();
         let existing = self.parts.store.get(Place::Spool, held.id);
         let mut spooled =
@@ -118,7 +121,6 @@ impl Pipeline {
             addresses.push(recipient.address.clone());
         }
         held.release = Some(release.clone());
-        let id = held.id;
         let put = match existing {
             Some(_) => Change::Update(spooled.clone()),
             None => Change::Put { entry: spooled.clone(), bytes: raw },
@@ -135,14 +137,9 @@ impl Pipeline {
     /// As for [`Pipeline::release`].
     pub async fn delete(&self, id: MessageId, by: &str, reason: &str) -> Result<Vec<Address>, ReleaseError> {
         let _turn = self.turn(id).ok_or(ReleaseError::InProgress(id))?;
-        let mut entry = self.releasable(id)?;
-        let mut gone = Vec::new();
-        for recipient in entry.recipients.iter_mut().filter(|recipient| recipient.state == RecipientState::Held) {
-            recipient.state = RecipientState::Deleted { by: by.to_owned(), at: Timestamp::now() };
-            gone.push(recipient.address.clone());
-        }
-        self.parts.store.commit(vec![Change::Remove(Place::Quarantine, id)]).await?;
-        self.record(vec![(id, Event::Deleted { by: by.to_owned(), reason: reason.to_owned(), recipients: gone.clone() })]);
+        let _only_one = self.spool_change.lock().await;
+        let entry = self.releasable(id)?;
+        let gone = self.remove_held(entry, by, reason).await?;
         Ok(gone)
     }
 

@@ -7,7 +7,7 @@ use metrics::counter;
 
 use super::Pipeline;
 use super::accept::Case;
-use super::bounce::failures;
+use super::bounce::Failure;
 use super::hand_over::{Handed, Letter, Onward};
 use crate::deliver::Patience;
 use crate::mail::finding::printable;
@@ -27,8 +27,9 @@ pub(super) struct Settled {
 impl Pipeline {
     /// The decisions are reconciled: reject and defer only ever go for all recipients.
     pub(super) async fn settle(&self, case: &Case) -> Settled {
+        let _underway = self.accepting.begin();
         let all = |wanted| case.decisions.iter().all(|decision| decision.disposition == wanted);
-        if rewrite::received_count(&case.incoming.raw) > rewrite::MAX_HOPS {
+        if rewrite::is_looping(&case.incoming.raw, &self.parts.hostname) {
             let text = format!("too many hops: the message is going round in a loop ({})", case.incoming.id);
             self.refuse(case, Reply::new(554, (5, 4, 6), text))
         } else if all(Disposition::Reject) {
@@ -100,6 +101,7 @@ impl Pipeline {
             return self.refuse(case, reply);
         }
         if handed.iter().all(|handed| handed.outcome.is_delivered()) {
+            self.confirm(case, &handed).await;
             return Settled { reply: accepted(case), became: "deliver" };
         }
         match self.keep_the_rest(case, &handed).await {
@@ -112,19 +114,39 @@ impl Pipeline {
         }
     }
 
+    /// After a hand-over that reached everybody: the notification that a sender asked for, where the next hop sends none. Durable before
+    /// the 250; if the store cannot take it, the mail is delivered all the same, and only the confirmation is missing.
+    async fn confirm(&self, case: &Case, handed: &[Handed]) {
+        let asked = case.incoming.envelope.recipients.iter().any(|recipient| recipient.dsn.wants_success());
+        let notice = asked.then(|| self.relayed(&self.whole(case), &case.incoming.raw, handed)).flatten();
+        let Some(notice) = notice else { return };
+        if let Err(error) = self.own(case, notice.notification.into_iter().collect(), notice.events).await {
+            tracing::error!(id = %case.incoming.id, %error, "delivered, and the sender does not get the confirmation it asked for");
+        }
+    }
+
+    /// The message with all its recipients, as notifications want it.
+    fn whole(&self, case: &Case) -> Entry {
+        let waiting = RecipientState::Spooled { attempts: 0, next_try: Timestamp::now(), last: None };
+        let pairs = case.incoming.envelope.recipients.iter().zip(&case.decisions);
+        let recipients = pairs.map(|(recipient, decision)| kept(recipient, recipient.route.clone(), decision, waiting.clone()));
+        self.entry(case, Place::Spool, None, recipients.collect())
+    }
+
     /// After a hand-over that did not reach everybody: spools who is to be tried again, bounces who was refused.
     async fn keep_the_rest(&self, case: &Case, handed: &[Handed]) -> Result<(), StoreError> {
         let later: Vec<&Handed> =
             handed.iter().filter(|handed| matches!(handed.outcome, Outcome::Deferred { .. } | Outcome::Unknown { .. })).collect();
-        let failed = failures(handed.iter().filter(|handed| matches!(handed.outcome, Outcome::Refused { .. })));
+        let refused = handed.iter().filter(|handed| matches!(handed.outcome, Outcome::Refused { .. }));
+        let failed: Vec<Failure> = refused.map(|handed| Failure::of(handed, Timestamp::now(), false)).collect();
         counter!("mailweir_possible_duplicates_total")
             .increment(later.iter().filter(|handed| matches!(handed.outcome, Outcome::Unknown { .. })).count() as u64);
 
         let mut entry = self.entry(case, Place::Spool, None, Vec::new());
         for (recipient, decision) in case.incoming.envelope.recipients.iter().zip(&case.decisions) {
             let Some(handed) = later.iter().find(|handed| handed.address == recipient.address) else { continue };
-            let next_try = self.next_try(&handed.route, case.incoming.id, 1);
-            let state = RecipientState::Spooled { attempts: 1, next_try, last: Some(handed.outcome.clone()) };
+            let (attempts, next_try) = self.next_try(handed, &handed.route, case.incoming.id, 0);
+            let state = RecipientState::Spooled { attempts, next_try, last: Some(handed.outcome.clone()) };
             entry.recipients.push(kept(recipient, handed.route.clone(), decision, state));
         }
         let mut events: Vec<_> = later
@@ -137,10 +159,11 @@ impl Pipeline {
             .map(|event| (case.incoming.id, event))
             .collect();
         let mut entries = Vec::new();
-        if !failed.is_empty() {
-            let bounce = self.bounce(&entry, &case.incoming.raw, &failed);
-            events.extend(bounce.events);
-            entries.extend(bounce.notification);
+        let whole = self.whole(case);
+        let bounced = (!failed.is_empty()).then(|| self.bounce(&whole, &case.incoming.raw, &failed));
+        for notice in bounced.into_iter().chain(self.relayed(&whole, &case.incoming.raw, handed)) {
+            events.extend(notice.events);
+            entries.extend(notice.notification);
         }
         if !entry.recipients.is_empty() {
             entries.push((entry, case.incoming.raw.clone()));

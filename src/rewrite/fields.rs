@@ -55,9 +55,14 @@ pub fn header_block(raw: &[u8]) -> &[u8] {
     raw.get(..at).unwrap_or(raw)
 }
 
-/// How many Received fields the message bears: each is a hop it has come through.
-pub fn received_count(raw: &[u8]) -> usize {
-    fields(raw).filter(|field| field.name.eq_ignore_ascii_case(b"received")).count()
+/// Whether the message is itself a report on delivery (RFC 6522), whatever sender it claims: there is no report about one.
+pub fn is_report(raw: &[u8]) -> bool {
+    let is = |field: &Field<'_>| {
+        let value = field.value.to_ascii_lowercase();
+        let has = |word: &[u8]| memchr::memmem::find(&value, word).is_some();
+        field.name.eq_ignore_ascii_case(b"content-type") && has(b"multipart/report") && has(b"delivery-status")
+    };
+    fields(raw).any(|field| is(&field))
 }
 
 /// The first word of a structured value, past white space and comments; quotes and escapes resolved.

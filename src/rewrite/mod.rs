@@ -2,15 +2,15 @@
 
 pub mod dsn;
 mod fields;
+mod loops;
 pub mod trace;
+mod wishes;
 
 use bytes::Bytes;
 
-pub use fields::{header_block, received_count};
+pub use fields::{header_block, is_report};
+pub use loops::{MAX_HOPS, MAX_OWN, is_looping, own_count, received_count};
 
-/// Received fields beyond this number mean a loop (RFC 5321 section 6.3 asks for at least 100 where nothing else is checked;
-/// Exchange and Postfix give up at 60 and 50). The pipeline refuses with 554 5.4.6.
-pub const MAX_HOPS: usize = 50;
 /// Names of removed fields that are told one by one.
 const MAX_NAMES: usize = 20;
 

@@ -121,6 +121,11 @@ impl Store {
         rows.filter(|(_, row)| past(&row.facts)).take(limit).map(|(key, _)| key.1).collect()
     }
 
+    /// How long what is held in this area is kept.
+    pub fn keep(&self, area: Option<Area>) -> std::time::Duration {
+        self.settings.keep(area)
+    }
+
     /// How much there is: the spool and every area, empty ones too.
     pub fn depths(&self) -> Vec<Depth> {
         let state = lock(&self.shared.state);

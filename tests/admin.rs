@@ -255,7 +255,7 @@ async fn bad_requests_say_what_to_do() {
         ("/api/v1/quarantine?colour=red".into(), "unknown field `colour`"),
         ("/api/v1/find?limit=many".into(), "limit"),
         ("/api/v1/find?state=lost".into(), "one of refused, deferred-in"),
-        ("/api/v1/quarantine?area=Attic".into(), "one of Held, Spam"),
+        ("/api/v1/quarantine?area=Attic".into(), "one of Operator, Held, Spam"),
         ("/api/v1/explain/nonsense".into(), "an id has twelve characters"),
         (format!("/api/v1/quarantine/{id}"), "no message"),
         (format!("/api/v1/explain/{id}"), "no message"),

@@ -99,15 +99,6 @@ impl Outcome {
         matches!(self, Self::Delivered { .. })
     }
 
-    /// The next hop's reply, if it gave one.
-    pub fn reply(&self) -> Option<&HopReply> {
-        match self {
-            Self::Delivered { reply, .. } | Self::Refused { reply, .. } => Some(reply),
-            Self::Deferred { reply, .. } => reply.as_ref(),
-            Self::Unknown { .. } => None,
-        }
-    }
-
     /// The next hop, as `host:port`; `None` where none could be found, or where we refused ourselves.
     pub fn hop(&self) -> Option<&str> {
         let hop = match self {

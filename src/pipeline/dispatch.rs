@@ -221,7 +221,8 @@ impl Pipeline {
         if handed.outcome.is_busy() {
             let times = self.schedule.busy_again(lane, id);
             counter!("mailweir_busy_total", "route" => handed.route.to_string()).increment(1);
-            if !times.is_multiple_of(backoff::BUSY_TRIES) {
+            // Where it did not even say so, a limit of our own was reached: a long queue is no failure, however long it takes.
+            if handed.outcome.reply().is_none() || !times.is_multiple_of(backoff::BUSY_TRIES) {
                 return (attempts, later(backoff::after_busy(id, times)));
             }
         }

@@ -108,6 +108,15 @@ impl Outcome {
         hop.filter(|hop| !hop.is_empty())
     }
 
+    /// The next hop's reply, if it gave one.
+    pub fn reply(&self) -> Option<&HopReply> {
+        match self {
+            Self::Delivered { reply, .. } | Self::Refused { reply, .. } => Some(reply),
+            Self::Deferred { reply, .. } => reply.as_ref(),
+            Self::Unknown { .. } => None,
+        }
+    }
+
     /// Busy, not failed: worth another attempt within seconds, which is no step of the retry schedule.
     pub fn is_busy(&self) -> bool {
         match self {

@@ -137,7 +137,9 @@ impl World {
                     counts.duplicates += 1;
                     // The server itself cut its 250 off, or we were killed before we had heard and written it down.
                     let killed = kills.iter().any(|kill| *kill >= pair[0].at && *kill - pair[0].at < WRITTEN_DOWN);
-                    assert!(pair[0].cut || killed, "{token} came to {recipient} twice, and no reply was cut off: {:?}", kills);
+                    let next = kills.iter().find(|kill| **kill >= pair[0].at).map(|kill| *kill - pair[0].at);
+                    let again = pair[1].at - pair[0].at;
+                    assert!(pair[0].cut || killed, "{token} came to {recipient} again after {again:?}; the next kill was after {next:?}");
                 }
             }
         }

@@ -119,8 +119,9 @@ impl Pipeline {
     /// Writes down what became of an attempt: new states, notifications, the end of the entry. What an operator did with a recipient
     /// meanwhile stands, except that what was delivered is delivered.
     pub(super) async fn conclude(&self, id: MessageId, route: &Arc<str>, raw: &Bytes, handed: Vec<Handed>) -> Result<(), StoreError> {
-        let _only_one = self.spool_change.lock().await;
+        // At once, not after waiting for others: until it is written, a process that dies would deliver it again.
         self.record(handed.iter().map(|handed| (id, handed.event(false))).collect());
+        let _only_one = self.spool_change.lock().await;
         let Some(mut entry) = self.parts.store.get(Place::Spool, id) else { return self.delivered_though_held(id, &handed).await };
         let waits = |entry: &Entry, address: &Address| {
             entry.recipients.iter().any(|r| r.address == *address && matches!(r.state, RecipientState::Spooled { .. }))

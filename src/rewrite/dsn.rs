@@ -375,12 +375,12 @@ mod tests {
 
     #[test]
     fn delays_and_relays() {
-        let mut slow = subject("a@b.example", down("gwia.example:25"), Why::Said);
+        let mut slow = subject("a@b.example", down("192.0.2.1:25"), Why::Said);
         slow.until = Some("2026-11-06T00:00:00Z".parse().unwrap());
         let text = |dsn: Dsn| String::from_utf8(dsn.bytes.to_vec()).unwrap();
         let delayed = text(report(Action::Delayed, "me@here.example", &MessageRequest::default(), &[slow], RAW));
         for part in [
-            "Status: 4.4.1\r\n",
+            "Status: 4.4.1\r\nRemote-MTA: dns; [192.0.2.1]\r\n",
             "Will-Retry-Until: Fri, 06 Nov 2026 00:00:00 +0000\r\n",
             "You need not send it again",
             "Subject: Delayed mail",

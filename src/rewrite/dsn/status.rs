@@ -36,7 +36,7 @@ fn one(out: &mut String, action: Action, about: &Subject, utf8: bool) {
     field(out, "Action", action.as_str());
     field(out, "Status", &code(action, about));
     if let Some(hop) = about.outcome.as_ref().and_then(hop) {
-        field(out, "Remote-MTA", &format!("dns; {}", shown(hop, false)));
+        field(out, "Remote-MTA", &format!("dns; {}", shown(&hop, false)));
     }
     if let Some(reply) = about.outcome.as_ref().and_then(Outcome::reply) {
         let lines = wrap(&shown(&reply.to_string(), utf8), 60);
@@ -69,8 +69,10 @@ fn code(action: Action, about: &Subject) -> String {
     }
 }
 
-/// The next hop's name without its port.
-fn hop(outcome: &Outcome) -> Option<&str> {
+/// The next hop's name without its port; an address as a literal.
+fn hop(outcome: &Outcome) -> Option<String> {
     let hop = outcome.hop()?;
-    Some(hop.rsplit_once(':').map_or(hop, |(host, _)| host)).filter(|name| !name.is_empty())
+    let name = hop.rsplit_once(':').map_or(hop, |(host, _)| host);
+    let is_address = name.parse::<std::net::Ipv4Addr>().is_ok();
+    (!name.is_empty()).then(|| if is_address { format!("[{name}]") } else { name.to_owned() })
 }

@@ -273,7 +273,7 @@ async fn due_depths_and_expiry() {
     store.commit(vec![Change::Update(ids[5].clone())]).await.unwrap();
     for _ in 0..2 {
         let depths = store.depths();
-        assert_eq!(depths.len(), 7);
+        assert_eq!(depths.len(), 1 + Area::ALL.len());
         let depth = |place, area| depths.iter().find(|depth| (depth.place, depth.area) == (place, area)).unwrap();
         let (spool, virus) = (depth(Place::Spool, None), depth(Place::Quarantine, Some(Area::Virus)));
         assert_eq!((spool.count, spool.bytes, spool.settled), (3, ids[0].size * 3, 0));

@@ -77,7 +77,7 @@ impl Scope {
                 }
             }
         }
-        let automaton = if literals.is_empty() { None } else { Some(automaton(&literals)?) };
+        let automaton = if literals.is_empty() { None } else { Some(automaton(&literals, field.is_long())?) };
         Ok(Self { field, automaton, literal_triggers, always, triggers })
     }
 
@@ -144,14 +144,14 @@ impl Scope {
     }
 }
 
-fn automaton(literals: &[&[u8]]) -> Result<AhoCorasick, String> {
+fn automaton(literals: &[&[u8]], long: bool) -> Result<AhoCorasick, String> {
     let bytes: usize = literals.iter().map(|literal| literal.len()).sum();
-    // A DFA is the fastest and takes up to some 256 bytes a literal byte: fine for a few thousand rules, not for more.
-    let kind = (bytes < 40_000).then_some(AhoCorasickKind::DFA);
+    // A DFA is the fastest and takes up to some 256 bytes a literal byte: worth it for long texts, and fine for a few thousand rules.
+    let kind = if long && bytes < 40_000 { AhoCorasickKind::DFA } else { AhoCorasickKind::ContiguousNFA };
     AhoCorasick::builder()
         .ascii_case_insensitive(true)
         .match_kind(MatchKind::Standard)
-        .kind(kind)
+        .kind(Some(kind))
         .build(literals)
         .map_err(|error| error.to_string())
 }

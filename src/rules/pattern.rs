@@ -1,6 +1,7 @@
 //! A compiled pattern: the regular expression, the literals to look for it by, and how far a match can reach.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use regex::bytes::{Regex, RegexBuilder};
 use regex_syntax::ParserBuilder;
@@ -22,7 +23,9 @@ const WINDOW: usize = 1024;
 /// A pattern, ready to search. Case is ignored and classes are ASCII unless the pattern says otherwise (`(?-i)`, `(?u)`).
 #[derive(Debug)]
 pub struct Pattern {
-    regex: Regex,
+    text: String,
+    /// Compiled when it is first needed: of hundreds of patterns, most never are, for their literals do not occur.
+    regex: OnceLock<Option<Regex>>,
     /// Every match contains one of these (lower case); empty if nothing is known.
     pub literals: Vec<Vec<u8>>,
     /// The most bytes a match has, where that is at most [`WINDOW`]; repetition without end counts as [`ENDLESS`].
@@ -43,19 +46,13 @@ impl Pattern {
         if hir.properties().minimum_len().unwrap_or(1) == 0 {
             return Err("the pattern matches the empty text, so it would match everything".into());
         }
-        let regex = RegexBuilder::new(text)
-            .unicode(false)
-            .case_insensitive(true)
-            .nest_limit(NESTING)
-            .size_limit(COMPILED)
-            .dfa_size_limit(CACHE)
-            .build()
-            .map_err(|error| match error {
-                regex::Error::CompiledTooBig(limit) => format!("the compiled pattern is bigger than {limit} bytes"),
-                other => other.to_string().lines().last().unwrap_or_default().to_owned(),
-            })?;
+        // Tried here, so that nothing can be wrong with it later, and dropped.
+        compile(text).map_err(|error| match error {
+            regex::Error::CompiledTooBig(limit) => format!("the compiled pattern is bigger than {limit} bytes"),
+            other => other.to_string().lines().last().unwrap_or_default().to_owned(),
+        })?;
         let reach = Some(reach(&hir)).filter(|most| *most <= WINDOW);
-        Ok(Self { regex, literals: literals::required(&hir).unwrap_or_default(), reach })
+        Ok(Self { text: text.to_owned(), regex: OnceLock::new(), literals: literals::required(&hir).unwrap_or_default(), reach })
     }
 
     /// A plain text, to be found as it stands (case ignored).
@@ -84,12 +81,12 @@ impl Pattern {
 
     /// Whether it matches anywhere in `value`.
     pub fn is_match(&self, value: &[u8]) -> bool {
-        self.regex.is_match(value)
+        self.compiled().is_some_and(|regex| regex.is_match(value))
     }
 
     /// The first match in `value`.
     pub fn find(&self, value: &[u8]) -> Option<Range<usize>> {
-        self.regex.find(value).map(|found| found.range())
+        self.compiled()?.find(value).map(|found| found.range())
     }
 
     /// Whether a match round a literal can be looked for in a window ([`Self::find_around`]).
@@ -106,9 +103,18 @@ impl Pattern {
         let Some(reach) = self.reach else { return self.find(value) };
         let start = literal.start.saturating_sub(reach);
         let end = (literal.end + reach + 4).min(value.len());
-        let found = self.regex.find_at(value.get(..end)?, start)?.range();
-        if found.end < end || end == value.len() { Some(found) } else { self.regex.find_at(value, start).map(|found| found.range()) }
+        let regex = self.compiled()?;
+        let found = regex.find_at(value.get(..end)?, start)?.range();
+        if found.end < end || end == value.len() { Some(found) } else { regex.find_at(value, start).map(|found| found.range()) }
     }
+
+    fn compiled(&self) -> Option<&Regex> {
+        self.regex.get_or_init(|| compile(&self.text).ok()).as_ref()
+    }
+}
+
+fn compile(text: &str) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(text).unicode(false).case_insensitive(true).nest_limit(NESTING).size_limit(COMPILED).dfa_size_limit(CACHE).build()
 }
 
 /// The most bytes of a match, with an end put to repetitions that have none.

@@ -79,6 +79,7 @@ async fn hands(loaded: &Loaded, config: &Config, store: Arc<Store>) -> Result<Ar
         hostname: config.hostname.as_str().into(),
         courier: Courier::new(&config.delivery, &config.hostname, Arc::new(dns), tls),
         store,
+        memory: config.limits.for_opening(),
     };
     let in_force = InForce {
         mode: config.mode,

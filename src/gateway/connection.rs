@@ -158,7 +158,7 @@ impl<A: Accept> Connection<A> {
         let bulk = self.session.is_in_data() || self.session.is_swallowing();
         let read = async {
             match bulk {
-                true => input::data(&mut self.wire, &mut self.input).await,
+                true => input::data(&mut self.wire, &mut self.input, self.session.receiving().unwrap_or_default()).await,
                 false => input::commands(&mut self.wire, &mut self.input).await,
             }
         };
@@ -285,6 +285,9 @@ impl<A: Accept> Connection<A> {
         let receiving = self.data.since.elapsed();
         metrics::histogram!("mailweir_receive_seconds").record(receiving.as_secs_f64());
         self.flush().await?;
+        if self.input.is_empty() {
+            self.input = BytesMut::new(); // hundreds may wait here for a next hop
+        }
         let origin = self.origin(hello, normalised);
         let incoming = Incoming { id, origin, envelope, raw, received_at: self.data.at, receiving };
         let reply = Box::pin(self.shared.accept.accept(incoming)).await; // its way is long: not room for an idle session to keep

@@ -16,8 +16,8 @@ use super::tls::Wire;
 
 /// Room for one read of commands.
 const COMMAND_READ: usize = 4 * 1024;
-/// Room for one read inside a message.
-const DATA_READ: usize = 64 * 1024;
+/// Room for one read inside a message: small for one that is small so far, since hundreds may come in at once.
+const DATA_READ: std::ops::RangeInclusive<usize> = 8 * 1024..=64 * 1024;
 
 /// Commands: appends what there is to `input`; gives how many bytes came, 0 at the end of the stream.
 pub(super) async fn commands(wire: &mut Wire, input: &mut BytesMut) -> io::Result<usize> {
@@ -27,9 +27,9 @@ pub(super) async fn commands(wire: &mut Wire, input: &mut BytesMut) -> io::Resul
     poll_fn(|cx| poll_read(wire, cx, |bytes| input.extend_from_slice(bytes))).await
 }
 
-/// The same for the bytes of a message.
-pub(super) async fn data(wire: &mut Wire, input: &mut BytesMut) -> io::Result<usize> {
-    input.reserve(DATA_READ);
+/// The same for the bytes of a message of which `kept` have come.
+pub(super) async fn data(wire: &mut Wire, input: &mut BytesMut, kept: usize) -> io::Result<usize> {
+    input.reserve(kept.clamp(*DATA_READ.start(), *DATA_READ.end()));
     wire.read_buf(input).await
 }
 

@@ -46,7 +46,7 @@ impl<A: Accept> Gateway<A> {
             accept,
             hostname: hostname.to_owned(),
             slots: Arc::new(Slots::new(limits.connections, limits.connections_per_peer, false)),
-            budget: Budget::new(limits.memory.0, limits.memory_wait.0),
+            budget: Budget::new(limits.for_receiving(), limits.memory_wait.0),
             limits: limits.clone(),
             shutdown,
             hurry: CancellationToken::new(),

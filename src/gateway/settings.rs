@@ -156,7 +156,8 @@ pub struct Limits {
     pub command_line: Size,
     /// Recipients of one message; the ones above hear 452. Default 1000.
     pub recipients: usize,
-    /// Bytes of mail in memory at once; more waits, then hears 452. Default 512MB.
+    /// Bytes of mail in memory at once: three quarters for messages as received, an eighth for opening them, an eighth for what leaves the
+    /// spool. More waits, then hears 452. Default 512MB.
     pub memory: Size,
     /// How long a message waits for memory. Default 20s.
     pub memory_wait: Period,
@@ -182,6 +183,18 @@ pub struct Limits {
     pub session_time: Period,
     /// At shutdown, time for running transactions to finish. Default 30s.
     pub shutdown_grace: Period,
+}
+
+impl Limits {
+    /// The part of `memory` for messages as received.
+    pub fn for_receiving(&self) -> u64 {
+        self.memory.0 - 2 * self.for_opening()
+    }
+
+    /// The part of `memory` for messages that are being opened, and the part for those that leave the spool.
+    pub fn for_opening(&self) -> u64 {
+        self.memory.0 / 8
+    }
 }
 
 impl Default for Limits {

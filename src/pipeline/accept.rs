@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use metrics::{counter, histogram};
 use sha2::{Digest, Sha256};
 
+use super::memory::Room;
 use super::{Accept, InForce, Incoming, Pipeline};
 use crate::content;
 use crate::mail::finding::printable;
@@ -23,10 +24,24 @@ pub(super) struct Case {
     pub(super) in_force: Arc<InForce>,
     pub(super) incoming: Incoming,
     pub(super) direction: Direction,
-    pub(super) message: Arc<Message>,
+    pub(super) heading: Heading,
     sha256: String,
     pub(super) findings: Vec<Finding>,
     pub(super) decisions: Vec<Decision>,
+}
+
+/// What listings and records show of a message, printable.
+pub(super) struct Heading {
+    message_id: String,
+    pub(super) subject: String,
+    pub(super) from: String,
+}
+
+impl Heading {
+    fn of(message: &Message) -> Self {
+        let first = |name| printable(message.header(name).next().unwrap_or_default());
+        Self { message_id: first("message-id"), subject: first("subject"), from: first("from") }
+    }
 }
 
 impl Accept for Pipeline {
@@ -35,7 +50,7 @@ impl Accept for Pipeline {
         let in_force = self.in_force();
         let underway = Underway::new(&incoming);
         let direction = incoming.envelope.recipients.first().map_or(Direction::Inbound, |recipient| recipient.direction);
-        let (message, sha256) = match self.take_apart(incoming.raw.clone(), &in_force).await {
+        let (message, sha256, room) = match self.take_apart(incoming.raw.clone(), &in_force).await {
             Ok(decomposed) => decomposed,
             Err(error) => return underway.answered(trouble(&incoming, &error)),
         };
@@ -51,7 +66,9 @@ impl Accept for Pipeline {
             &incoming.envelope.recipients,
         );
 
-        let case = Case { in_force, incoming, direction, message, sha256, findings, decisions };
+        let heading = Heading::of(&message);
+        drop((message, room)); // what was opened is not needed any more, and others wait
+        let case = Case { in_force, incoming, direction, heading, sha256, findings, decisions };
         if let Err(error) = self.parts.store.record(&[self.judged(&case, decomposed, inspected)]) {
             return underway.answered(trouble(&case.incoming, &error));
         }
@@ -77,23 +94,25 @@ impl Accept for Pipeline {
 
 impl Pipeline {
     /// Takes the message apart by the limits in force.
-    pub(super) async fn decompose(&self, raw: Bytes) -> Result<(Arc<Message>, String), Unjudged> {
+    pub(super) async fn decompose(&self, raw: Bytes) -> Result<(Arc<Message>, String, Room), Unjudged> {
         self.take_apart(raw, &self.in_force()).await
     }
 
     /// Takes the message apart and sums it up (SHA-256, hex), away from the reactor. A panic there is ours, and the message is not accepted.
     /// Where nobody looks at more than the header fields, they are all that is read.
-    async fn take_apart(&self, raw: Bytes, in_force: &InForce) -> Result<(Arc<Message>, String), Unjudged> {
+    async fn take_apart(&self, raw: Bytes, in_force: &InForce) -> Result<(Arc<Message>, String, Room), Unjudged> {
         if in_force.inspector.is_bare() && raw.len() <= AT_ONCE {
-            return Ok((Arc::new(content::header(raw.clone())), sum(&raw)));
+            return Ok((Arc::new(content::header(raw.clone())), sum(&raw), self.opening.room(0).await));
         }
+        let room = self.opening.room(if in_force.inspector.is_bare() { 0 } else { raw.len() as u64 }).await;
         let _core = self.cores.clone().acquire_owned().await.map_err(|_| Unjudged)?;
         let (limits, bare) = (in_force.limits.clone(), in_force.inspector.is_bare());
         let work = move || {
             let sha256 = sum(&raw);
             (Arc::new(if bare { content::header(raw) } else { content::decompose(raw, &limits) }), sha256)
         };
-        tokio::task::spawn_blocking(work).await.map_err(|_| Unjudged)
+        let (message, sha256) = tokio::task::spawn_blocking(work).await.map_err(|_| Unjudged)?;
+        Ok((message, sha256, room))
     }
 
     fn circumstances(&self, mode: Mode, sha256: &str, findings: &[Finding]) -> Circumstances {
@@ -102,17 +121,16 @@ impl Pipeline {
     }
 
     fn judged(&self, case: &Case, decomposed: Duration, inspected: Duration) -> Record {
-        let Case { incoming, message, .. } = case;
+        let Case { incoming, heading, .. } = case;
         let ms = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
-        let first = |name| printable(message.header(name).next().unwrap_or_default());
         let judged = Judged {
             origin: incoming.origin.clone(),
             envelope: incoming.envelope.clone(),
             direction: case.direction,
             size: incoming.raw.len() as u64,
-            message_id: first("message-id"),
-            subject: first("subject"),
-            from: first("from"),
+            message_id: heading.message_id.clone(),
+            subject: heading.subject.clone(),
+            from: heading.from.clone(),
             findings: case.findings.clone(),
             decisions: case.decisions.clone(),
             took_ms: [ms(incoming.receiving), ms(decomposed), ms(inspected)],

@@ -21,6 +21,9 @@ use crate::store::{Change, StoreError};
 
 /// How long attempts in progress may go on at shutdown; what they had not finished is tried again after the start.
 const DRAIN: Duration = Duration::from_secs(20);
+/// Messages up to this size are taken out of the spool without asking for memory, so that slow next hops with large ones do not hold
+/// them up.
+const SMALL: u64 = 1 << 20;
 /// When the store cannot be read or written, or an attempt ends abnormally, an entry is tried again after this.
 const TROUBLE: Duration = Duration::from_secs(60);
 
@@ -102,6 +105,7 @@ impl Pipeline {
         if due.is_empty() {
             return;
         }
+        let _room = if entry.size > SMALL { Some(self.leaving.room(entry.size).await) } else { None };
         let concluded = match self.parts.store.bytes(Place::Spool, id).await {
             Ok(raw) => {
                 let handed = self.hand_over(&Letter::of_entry(&entry, &raw, &self.parts.hostname), due, Patience::Spool).await;

@@ -17,6 +17,7 @@ mod deadlines;
 mod dispatch;
 mod expire;
 mod hand_over;
+mod memory;
 mod orders;
 mod reconcile;
 mod release;
@@ -92,6 +93,8 @@ pub struct Parts {
     pub courier: Courier,
     /// What we own.
     pub store: Arc<Store>,
+    /// Bytes that messages may take while they are opened, all together; and as many again while they are on their way out of the spool.
+    pub memory: u64,
 }
 
 /// What a reload replaces, as one: a message is judged and settled by the set in force when its data had ended.
@@ -121,6 +124,8 @@ pub struct Pipeline {
     turns: std::sync::Mutex<HashSet<MessageId>>,
     /// Decomposition is work for a core: at most one a core at once.
     cores: Arc<Semaphore>,
+    opening: memory::Memory,
+    leaving: memory::Memory,
     unscanned: std::sync::Mutex<unscanned::Unscanned>,
     /// Messages being settled, and entries being released.
     accepting: ages::Underway,
@@ -131,6 +136,7 @@ impl Pipeline {
     /// A pipeline that accepts and releases; [`Pipeline::dispatch`] must run beside it for the spool to be emptied.
     pub fn new(parts: Parts, in_force: InForce) -> Self {
         describe();
+        let memory = parts.memory;
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         Self {
             parts,
@@ -139,6 +145,8 @@ impl Pipeline {
             spool_change: Mutex::new(()),
             turns: std::sync::Mutex::default(),
             cores: Arc::new(Semaphore::new(cores)),
+            opening: memory::Memory::new(memory),
+            leaving: memory::Memory::new(memory),
             unscanned: std::sync::Mutex::default(),
             accepting: ages::Underway::default(),
             releasing: ages::Underway::default(),

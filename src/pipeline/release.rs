@@ -89,8 +89,8 @@ impl Pipeline {
 
     /// Why it must not go, by today's signatures. What a person may overrule (an encrypted archive, a suspicion) is no reason.
     async fn scan_again(&self, entry: &Entry, raw: &Bytes) -> Option<String> {
-        let message = match self.decompose(raw.clone()).await {
-            Ok((message, _)) => message,
+        let (message, _room) = match self.decompose(raw.clone()).await {
+            Ok((message, _, room)) => (message, room),
             Err(error) => return Some(error.to_string()),
         };
         let findings = self.in_force().inspector.run(message, Arc::new(context(entry)), Mode::AvOnly).await;

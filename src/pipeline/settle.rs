@@ -10,7 +10,6 @@ use super::accept::Case;
 use super::bounce::Failure;
 use super::hand_over::{Handed, Letter, Onward};
 use crate::deliver::Patience;
-use crate::mail::finding::printable;
 use crate::mail::{
     Address, Area, Decision, Delivery, Direction, Disposition, Entry, EntryRecipient, Event, Outcome, Place, Recipient, RecipientState,
 };
@@ -235,8 +234,8 @@ impl Pipeline {
             dsn: incoming.envelope.dsn.clone(),
             recipients,
             size: incoming.raw.len() as u64,
-            subject: printable(case.message.subject()),
-            from: printable(case.message.header("from").next().unwrap_or_default()),
+            subject: case.heading.subject.clone(),
+            from: case.heading.from.clone(),
             trace: self.trace(case),
             findings: case.findings.clone(),
             version: case.in_force.version.clone(),

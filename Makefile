@@ -1,5 +1,5 @@
 # The two commands: `make test` and `make demo`. Each installs what it lacks first.
-.PHONY: test demo setup fmt clippy unit bench corpus deb check-files
+.PHONY: test demo setup fmt clippy unit bench corpus deb check-files chaos fuzz
 
 CARGO ?= cargo
 
@@ -36,3 +36,11 @@ deb: setup
 # All messages of the mail corpus instead of the 2,000 of `make test`.
 corpus: setup
 	MAILWEIR_CORPUS_MESSAGES=all $(CARGO) test --locked --test corpus -- --nocapture
+
+# The real gateway killed 200 times at random under load, and at every crash point.
+chaos: setup
+	MAILWEIR_CHAOS_ROUNDS=$(or $(ROUNDS),200) $(CARGO) test --locked --test chaos -- --nocapture
+
+# Every fuzz target for ten minutes (SECONDS=60 for one); wants a nightly compiler and cargo-fuzz.
+fuzz:
+	sh scripts/fuzz.sh $(or $(SECONDS),600)

@@ -7,16 +7,22 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use mailweir::mail::{Direction, MessageId, Recipient};
+use mail_parser::{MessageParser, MimeHeaders};
+use mailweir::mail::{Direction, HopReply, MessageId, Outcome, Recipient};
+use mailweir::rewrite::dsn;
 use mailweir::smtp::decoder::{DataLimits, Decoder, LineEndings};
 use mailweir::smtp::encoder::encode;
+use mailweir::smtp::parameters::MailParameters;
 use mailweir::smtp::path::ForwardPath;
 use mailweir::smtp::reply_reader::ReplyReader;
 use mailweir::smtp::session::{Encryption, Session, Step, Terms};
 use mailweir::smtp::{Reply, command};
 
+/// Eats any bytes.
+pub type Target = fn(&[u8]);
+
 /// Every target with its name, for the driver without libFuzzer.
-pub const TARGETS: [(&str, fn(&[u8])); 7] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("command", command),
     ("data", data),
     ("bdat", bdat),
@@ -61,6 +67,7 @@ fn terms() -> Arc<Terms> {
         refused_recipients: 9,
         messages: 9,
         encryption: Encryption::Off,
+        strict_pipelining: false,
     })
 }
 
@@ -90,7 +97,11 @@ fn converse(pieces: &[&[u8]]) -> (Vec<u8>, Vec<Bytes>) {
     }
     said.extend(session.take_output());
     for line in said.split_inclusive(|byte| *byte == b'\n') {
-        assert!(line.len() >= 5 && line[..3].iter().all(u8::is_ascii_digit) && line.ends_with(b"\r\n"), "{:?}", String::from_utf8_lossy(line));
+        assert!(
+            line.len() >= 5 && line[..3].iter().all(u8::is_ascii_digit) && line.ends_with(b"\r\n"),
+            "{:?}",
+            String::from_utf8_lossy(line)
+        );
         assert!(!line[..line.len() - 2].iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)), "a reply within a reply");
     }
     (said, messages)
@@ -166,11 +177,13 @@ pub fn reply(input: &[u8]) {
     assert_eq!(whole, read(&bytes));
 }
 
-/// A configuration file: a value or problems, each with its place.
+/// A configuration file: read, or refused with reasons, each at a place in it.
 pub fn configuration(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
-    if let Err(problems) = mailweir::setup::load_str(text, "fuzz.toml") {
-        assert!(!problems.is_empty(), "refused without a reason");
+    let lines = text.lines().count() + 1;
+    for problem in mailweir::setup::check_str(text, "fuzz.toml") {
+        assert!(problem.file != "fuzz.toml" || problem.line <= lines, "a place that is not there: {problem}");
+        assert!(!problem.to_string().is_empty());
     }
 }
 
@@ -183,5 +196,51 @@ pub fn journal(input: &[u8]) {
     let _opened = mailweir::store::Store::open_read_only(folder.path(), &Default::default());
 }
 
-/// A notification about any message, in any circumstances, is one that others can read.
-pub fn dsn(_input: &[u8]) {}
+/// What a sender asks about notifications, and the notification that it gets: whatever stands in request, reply and message, what
+/// comes out is one message of three parts that others read as such.
+pub fn dsn(input: &[u8]) {
+    let mut pieces = input.splitn(5, |byte| *byte == 0).map(|piece| String::from_utf8_lossy(piece).into_owned());
+    let mut next = || pieces.next().unwrap_or_default();
+    let (mail, rcpt, said, address, message) = (next(), next(), next(), next(), next());
+    let Ok(request) = MailParameters::parse(&mail) else { return };
+    let recipient_request = match command::parse(format!("RCPT TO:<b@b.example> {rcpt}").as_bytes()) {
+        Ok(command::Command::Rcpt(_, request)) => request,
+        _ => return,
+    };
+    let (Ok(recipient), Ok(to)) = (address.parse().or_else(|_| "b@b.example".parse()), "a@a.example".parse()) else { return };
+    let reply = HopReply { code: 550, enhanced: said.split(' ').next().map(str::to_owned), text: said.clone() };
+    let outcome = Outcome::Refused { hop: said.chars().take(20).collect(), reply };
+    let at = "2026-11-05T09:08:07Z".parse().unwrap();
+    let subject = dsn::Subject {
+        recipient,
+        orcpt: recipient_request.orcpt,
+        outcome: Some(outcome),
+        why: dsn::Why::Said,
+        tried: Some(at),
+        until: None,
+    };
+    for action in [dsn::Action::Failed, dsn::Action::Delayed, dsn::Action::Relayed] {
+        let written = dsn::notification(&dsn::DsnInput {
+            id: MessageId::from_u64(1),
+            hostname: "mx.example",
+            to: &to,
+            now: at,
+            original: MessageId::from_u64(2),
+            arrived: at,
+            request: &request.dsn,
+            action,
+            about: std::slice::from_ref(&subject),
+            raw: message.as_bytes(),
+        });
+        let parsed = MessageParser::default().parse(&written.bytes[..]).expect("a message");
+        assert!(parsed.content_type().is_some_and(|kind| kind.ctype() == "multipart"), "no report");
+        assert_eq!(
+            parsed.part(0).and_then(|root| root.sub_parts()).map(<[u32]>::len),
+            Some(3),
+            "{}",
+            String::from_utf8_lossy(&written.bytes)
+        );
+        let own = written.bytes.len() - message.len().min(written.bytes.len());
+        assert!(own < 100_000, "it grew");
+    }
+}

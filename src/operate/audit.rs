@@ -393,7 +393,22 @@ mod tests {
         for entry in entries {
             put(&store, entry).await;
         }
+        store.reconciled();
         audit(store, None, None).await.unwrap()
+    }
+
+    /// What a process that was killed left, before the next start has brought it together.
+    #[tokio::test]
+    async fn the_last_hour_may_be_unsettled() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = Store::open(dir.path(), &Settings::default()).unwrap();
+        let id = put(&store, entry(Place::Spool, waits())).await;
+        store.record(&[record(id, judged(&[ANN])), record(id, spooled(ANN)), record(id, delivered(ANN))]).unwrap();
+        let before = audit(store.clone(), None, None).await.unwrap();
+        assert_eq!((before.balanced, found(&before)), (true, vec!["unsettled"]));
+        store.reconciled();
+        let after = audit(store, None, None).await.unwrap();
+        assert_eq!((after.balanced, found(&after)), (false, vec!["double"]));
     }
 
     fn found(audit: &Audit) -> Vec<&str> {
@@ -473,6 +488,9 @@ mod tests {
             ..gone.recipients[0].clone()
         }];
         store.commit(vec![Change::Update(gone)]).await.unwrap();
+        let unrecorded = audit(store.clone(), None, None).await.unwrap();
+        assert_eq!((unrecorded.balanced, found(&unrecorded)), (true, vec!["record lost"]), "its record comes before it is removed");
+        store.commit(vec![Change::Remove(Place::Quarantine, id)]).await.unwrap();
         let missing = audit(store, None, None).await.unwrap();
         assert_eq!(found(&missing), ["missing"]);
     }

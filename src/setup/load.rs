@@ -119,6 +119,27 @@ fn read_text(path: &Path) -> Result<(String, String), Vec<Problem>> {
     }
 }
 
+/// Every mistake in the settings of a text; the rules are not looked at.
+pub fn check_str(text: &str, name: &str) -> Vec<Problem> {
+    let read = read::<Config>(&Source { name, text }, &examples());
+    let mut problems = read.problems;
+    if let Some(config) = read.value {
+        let mut checker = Checker {
+            config: &config,
+            file: name,
+            dir: Path::new(""),
+            places: &read.places,
+            broken_lines: &read.broken_lines,
+            removed: &read.removed,
+            problems: Vec::new(),
+        };
+        validate::settings(&mut checker);
+        validate::routes(&mut checker);
+        problems.extend(checker.problems);
+    }
+    problems
+}
+
 fn load_text(text: &str, name: &str, dir: &Path) -> Result<Loaded, Vec<Problem>> {
     let read = read::<Config>(&Source { name, text }, &examples());
     let mut problems = read.problems;

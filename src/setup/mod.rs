@@ -27,6 +27,6 @@ mod wire;
 mod words;
 
 pub use config::Config;
-pub use load::{Loaded, admin_socket, find, load, load_str, read_config};
+pub use load::{Loaded, admin_socket, check_str, find, load, load_str, read_config};
 pub use problem::{Problem, Severity};
 pub use wire::{Running, StartError};

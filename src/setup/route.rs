@@ -157,6 +157,9 @@ pub fn is_open_to_all(path: &Path) -> bool {
 
 /// Reads a list of recipients: the addresses in lower case, and every line that is none.
 pub fn read_recipients(path: &Path) -> Result<(HashSet<String>, Vec<Problem>), std::io::Error> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::other("it is no regular file"));
+    }
     let bytes = std::fs::read(path)?;
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes);
     let file = path.display().to_string();

@@ -62,7 +62,7 @@ impl SegmentHeader {
     /// The header at the start of `bytes`, if there is a whole one.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes = bytes.get(..SEGMENT_HEADER)?;
-        (bytes.starts_with(&SEGMENT_MAGIC) && u32_at(bytes, 8)? == hash(&bytes[16..])).then_some(())?;
+        (bytes.starts_with(&SEGMENT_MAGIC) && is_right(u32_at(bytes, 8)?, hash(&bytes[16..]))).then_some(())?;
         Some(Self {
             ordinal: u64_at(bytes, 16)?,
             first: u64_at(bytes, 24)?,
@@ -91,7 +91,7 @@ impl RecordHeader {
     /// The header at the start of `bytes`, if there is a whole one.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes = bytes.get(..RECORD_HEADER)?;
-        (bytes.starts_with(&RECORD_MAGIC) && u32_at(bytes, 4)? == hash(&bytes[8..]) && bytes[48] == KIND_CHANGES).then_some(())?;
+        (bytes.starts_with(&RECORD_MAGIC) && is_right(u32_at(bytes, 4)?, hash(&bytes[8..])) && bytes[48] == KIND_CHANGES).then_some(())?;
         Some(Self {
             ordinal: u64_at(bytes, 8)?,
             sequence: u64_at(bytes, 16)?,
@@ -111,6 +111,11 @@ impl RecordHeader {
     pub(super) fn total(&self) -> usize {
         record_len(self.length as usize)
     }
+}
+
+/// Whether a checksum is right. A fuzzer would never get past it, and what lies behind it must bear anything too.
+pub(super) fn is_right(written: u32, computed: u32) -> bool {
+    written == computed || cfg!(fuzzing)
 }
 
 /// Bytes that a record with this payload takes in a segment.

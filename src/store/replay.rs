@@ -4,7 +4,7 @@
 //! write was cut off before its sync ended: nobody was promised it, and nothing after it counts. Or the disk lost what had been
 //! synced: that is damage. The `synced` of later records and the `previous last` of the next segment tell which.
 
-use super::frame::{ALIGN, RECORD_HEADER, RecordHeader, SEGMENT_HEADER, SegmentHeader, record_len};
+use super::frame::{ALIGN, RECORD_HEADER, RecordHeader, SEGMENT_HEADER, SegmentHeader, is_right, record_len};
 
 /// A record that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Walk<'_> {
         }
         let payload = self.at + RECORD_HEADER;
         match payload.checked_add(header.length as usize).and_then(|end| self.bytes.get(payload..end)) {
-            Some(bytes) if crc32fast::hash(bytes) == header.crc => Step::Record(Found { header, payload }),
+            Some(bytes) if is_right(crc32fast::hash(bytes), header.crc) => Step::Record(Found { header, payload }),
             _ => Step::Bad(header),
         }
     }

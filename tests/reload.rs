@@ -374,9 +374,14 @@ async fn the_end_finishes_what_is_in_progress() {
     gateway.signal("TERM");
     let goodbye = tokio::time::timeout(PATIENCE, idle.reply()).await.unwrap().unwrap();
     assert!(goodbye.starts_with("421"), "{goodbye}");
-    let readyz = get(gateway.address("metrics"), "/readyz").await;
-    assert!(readyz.starts_with("HTTP/1.1 503") && readyz.contains("no listener takes mail"), "{readyz}");
     let end = std::time::Instant::now() + PATIENCE;
+    loop {
+        let readyz = get(gateway.address("metrics"), "/readyz").await;
+        if readyz.starts_with("HTTP/1.1 503") && readyz.contains("no listener takes mail") {
+            break;
+        }
+        assert!(std::time::Instant::now() < end, "{readyz}");
+    }
     while tokio::net::TcpStream::connect(gateway.address("internet")).await.is_ok() {
         assert!(std::time::Instant::now() < end, "it still takes connections");
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use mail_parser::{MessageParser, MimeHeaders};
-use mailweir::mail::{Direction, HopReply, MessageId, Outcome, Recipient};
+use mailweir::mail::{Direction, HopReply, MessageId, Outcome, Place, Recipient};
 use mailweir::rewrite::dsn;
 use mailweir::smtp::decoder::{DataLimits, Decoder, LineEndings};
 use mailweir::smtp::encoder::encode;
@@ -17,6 +17,7 @@ use mailweir::smtp::path::ForwardPath;
 use mailweir::smtp::reply_reader::ReplyReader;
 use mailweir::smtp::session::{Encryption, Session, Step, Terms};
 use mailweir::smtp::{Reply, command};
+use mailweir::store::Store;
 
 /// Eats any bytes.
 pub type Target = fn(&[u8]);
@@ -187,13 +188,19 @@ pub fn configuration(input: &[u8]) {
     }
 }
 
-/// What recovery makes of a segment of the journal that holds anything.
+/// What recovery makes of a segment of the journal that holds anything: entries, each with its bytes, or damage; never a panic.
 pub fn journal(input: &[u8]) {
     let folder = tempfile::tempdir().unwrap();
     let journal = folder.path().join("journal");
     std::fs::create_dir_all(&journal).unwrap();
+    std::fs::write(folder.path().join("lock"), b"").unwrap();
     std::fs::write(journal.join("00000001.seg"), input).unwrap();
-    let _opened = mailweir::store::Store::open_read_only(folder.path(), &Default::default());
+    let (store, _recovery) = Store::open_read_only(folder.path(), &Default::default()).expect("whatever it holds, the store opens");
+    for place in [Place::Spool, Place::Quarantine] {
+        for entry in store.list(place, |_| true, usize::MAX) {
+            assert_eq!((entry.place, store.get(place, entry.id).map(|entry| entry.id)), (place, Some(entry.id)));
+        }
+    }
 }
 
 /// What a sender asks about notifications, and the notification that it gets: whatever stands in request, reply and message, what

@@ -17,7 +17,7 @@ pub const SECONDS: [f64; 16] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
 /// Buckets of every `_bytes` histogram: from a short note to the largest message.
 pub const BYTES: [f64; 10] = [1e3, 4e3, 16e3, 64e3, 256e3, 1e6, 4e6, 16e6, 64e6, 256e6];
 /// How often the exporter puts away what was counted, scraped or not.
-const UPKEEP: Duration = Duration::from_secs(5);
+const UPKEEP: Duration = Duration::from_secs(1);
 
 /// The exporter. Cloning it costs nothing.
 #[derive(Clone)]

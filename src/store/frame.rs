@@ -64,11 +64,11 @@ impl SegmentHeader {
         let bytes = bytes.get(..SEGMENT_HEADER)?;
         (bytes.starts_with(&SEGMENT_MAGIC) && is_right(u32_at(bytes, 8)?, hash(&bytes[16..]))).then_some(())?;
         Some(Self {
-            ordinal: u64_at(bytes, 16)?,
-            first: u64_at(bytes, 24)?,
-            previous_last: u64_at(bytes, 32)?,
-            horizon: u64_at(bytes, 40)?,
-            size: u64_at(bytes, 48)?,
+            ordinal: count_at(bytes, 16)?,
+            first: count_at(bytes, 24)?,
+            previous_last: count_at(bytes, 32)?,
+            horizon: count_at(bytes, 40)?,
+            size: count_at(bytes, 48)?,
         })
     }
 }
@@ -93,10 +93,10 @@ impl RecordHeader {
         let bytes = bytes.get(..RECORD_HEADER)?;
         (bytes.starts_with(&RECORD_MAGIC) && is_right(u32_at(bytes, 4)?, hash(&bytes[8..])) && bytes[48] == KIND_CHANGES).then_some(())?;
         Some(Self {
-            ordinal: u64_at(bytes, 8)?,
-            sequence: u64_at(bytes, 16)?,
-            synced: u64_at(bytes, 24)?,
-            horizon: u64_at(bytes, 32)?,
+            ordinal: count_at(bytes, 8)?,
+            sequence: count_at(bytes, 16)?,
+            synced: count_at(bytes, 24)?,
+            horizon: count_at(bytes, 32)?,
             length: u32_at(bytes, 40)?,
             crc: u32_at(bytes, 44)?,
         })
@@ -127,6 +127,11 @@ fn put(out: &mut [u8], at: usize, bytes: &[u8]) {
     if let Some(slot) = out.get_mut(at..at + bytes.len()) {
         slot.copy_from_slice(bytes);
     }
+}
+
+/// A number that is counted up one by one and so is never near the end of its type: counting on from it cannot overflow.
+fn count_at(bytes: &[u8], at: usize) -> Option<u64> {
+    u64_at(bytes, at).filter(|number| *number < 1 << 62)
 }
 
 /// The number at `at`, if the bytes reach that far.

@@ -87,7 +87,8 @@ impl World {
 
     /// The books, read from what the dead gateway left.
     fn audit(&self) {
-        let (code, out, err) = cli(&self.folder.path().join("mailweir.toml"), &["audit"]);
+        // The last minutes: what came before was looked at after earlier rounds, and all of it is at the end.
+        let (code, out, err) = cli(&self.folder.path().join("mailweir.toml"), &["audit", "--since", "3m"]);
         assert_eq!(code, 0, "audit: {out}{err}");
     }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::extract::FromRef;
@@ -17,6 +18,9 @@ use crate::operate::hands::Hands;
 use crate::operate::reload::Reloads;
 use crate::operate::status::{Facts, Listening, Pile, Status, judge};
 use crate::store::Store;
+
+/// A full disk is trouble for so long after the last message that it refused.
+const FULL: Duration = Duration::from_secs(60);
 
 /// Everything the API needs.
 #[derive(Clone)]
@@ -117,7 +121,10 @@ impl Desk {
     /// Why the store cannot be written; `None` if it can, or if nothing writes here.
     pub async fn store_trouble(&self) -> Option<String> {
         self.started?;
-        health::trouble_writing(self.data_dir.clone()).await
+        match self.store.full_ago() {
+            Some(ago) if ago < FULL => Some(format!("the disk was full {} s ago, and mail was put off (452); make room", ago.as_secs())),
+            _ => health::trouble_writing(self.data_dir.clone()).await,
+        }
     }
 
     fn piles(&self) -> Vec<Pile> {

@@ -263,7 +263,7 @@ impl Hop {
             return Ok(None);
         }
         self.trial.clone().try_acquire_owned().map(Some).map_err(|_| {
-            Trouble::new(format!(
+            Trouble::busy(format!(
                 "down since {}, and being tried just now; last: {}",
                 since.strftime("%H:%M:%SZ"),
                 last.unwrap_or_default()

@@ -13,7 +13,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The lowest rate that a hop can push us down to, in messages per second.
-const SLOWEST: f64 = 0.1;
+const SLOWEST: f64 = 1.0;
 
 /// At most `burst` messages at once, and `rate` a second in the long run; less for a hop that pushes back.
 #[derive(Debug)]
@@ -195,7 +195,7 @@ mod tests {
         // No answer but push-back: the pause doubles up to its limit, and the rate falls to its own.
         let pauses: Vec<u64> = (0..9).map(|_| pace.push_back(now, true).as_secs()).collect();
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30, 30]);
-        assert!(pace.slowed.as_ref().is_some_and(|slowed| (0.1..0.2).contains(&slowed.rate)));
+        assert!(pace.slowed.as_ref().is_some_and(|slowed| (SLOWEST..1.5).contains(&slowed.rate)));
         // It recovers: seconds to a fifth of the old rate, and no limit within two minutes of success.
         let mut time = pace.reserve(at(32_000), at(100_000)).unwrap();
         let begin = time;

@@ -51,6 +51,10 @@ pub(super) fn decide(routes: &Routes, inbound: bool, hostname: &str, path: &Forw
     let address = match path {
         ForwardPath::SourceRouted(_) => return Err(Refusal::SourceRoute),
         ForwardPath::Postmaster => postmaster(routes, hostname).ok_or(Refusal::NoSuchUser)?,
+        // Our notifications come from mailer-daemon@hostname: who answers them, or writes to our postmaster, reaches ours.
+        ForwardPath::Mailbox(address) if is_our_desk(routes, hostname, address) => {
+            postmaster(routes, hostname).ok_or(Refusal::NoSuchUser)?
+        }
         ForwardPath::Mailbox(address) => address.clone(),
     };
     let domain = address.domain_key();
@@ -70,6 +74,12 @@ pub(super) fn decide(routes: &Routes, inbound: bool, hostname: &str, path: &Forw
         Lookup::NoRoute => return Err(Refusal::NoRoute(address)),
     };
     Ok(Recipient { direction: routes.direction(inbound, &route), address, route, dsn: Default::default() })
+}
+
+/// Postmaster or mailer-daemon at our own name, where no route takes mail for that.
+fn is_our_desk(routes: &Routes, hostname: &str, address: &Address) -> bool {
+    let desk = ["postmaster", "mailer-daemon"].iter().any(|desk| address.local().eq_ignore_ascii_case(desk));
+    desk && address.domain_key() == hostname.to_lowercase() && !routes.is_ours(&address.domain_key())
 }
 
 /// Where `<postmaster>` goes: to the domain of ours that our own name lies in, else to the first in alphabetical order.

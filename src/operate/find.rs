@@ -76,7 +76,7 @@ pub async fn find(store: Arc<Store>, filter: Filter) -> Result<Found, Error> {
 fn look(store: &Store, filter: &Filter) -> Result<Found, Error> {
     let since = filter.since.unwrap_or_else(|| Timestamp::now().checked_sub(DEFAULT_BACK).unwrap_or(Timestamp::UNIX_EPOCH));
     let keep = if filter.state.is_some() { MAX_CANDIDATES } else { filter.limit };
-    let mut search = Search { filter, since, keep, kept: BTreeMap::new(), passed: HashSet::new(), dropped: 0 };
+    let mut search = Search { filter, since, keep, kept: BTreeMap::new(), own: BTreeMap::new(), passed: HashSet::new(), dropped: 0 };
     // Outcomes come after `until`, so the scan goes on to the end.
     store.scan_records(since, None, &mut |record| {
         search.take(&record);
@@ -90,6 +90,9 @@ struct Search<'a> {
     since: Timestamp,
     keep: usize,
     kept: BTreeMap<MessageId, Candidate>,
+    /// Notifications of our own, apart: whether they match is known only when their recipients are, and until then they must not take
+    /// the places of messages that do.
+    own: BTreeMap<MessageId, Candidate>,
     /// Messages seen and not kept: their later records are passed over.
     passed: HashSet<MessageId>,
     dropped: usize,
@@ -98,7 +101,7 @@ struct Search<'a> {
 impl Search<'_> {
     fn take(&mut self, record: &Record) {
         let id = record.id;
-        if let Some(candidate) = self.kept.get_mut(&id) {
+        if let Some(candidate) = self.kept.get_mut(&id).or_else(|| self.own.get_mut(&id)) {
             candidate.fates.apply(record);
             return;
         }
@@ -118,6 +121,13 @@ impl Search<'_> {
         let mut fates = Fates::default();
         fates.apply(record);
         row.recipients.clear();
+        if matches!(record.event, Event::Spooled { .. }) {
+            self.own.insert(id, Candidate { row, fates });
+            if self.own.len() > MAX_CANDIDATES {
+                self.own.pop_first();
+            }
+            return;
+        }
         self.kept.insert(id, Candidate { row, fates });
         if self.kept.len() > self.keep
             && let Some((oldest, _)) = self.kept.pop_first()
@@ -156,7 +166,8 @@ impl Search<'_> {
     }
 
     fn finish(self) -> Found {
-        let Self { filter, since, kept, dropped, .. } = self;
+        let Self { filter, since, mut kept, own, dropped, .. } = self;
+        kept.extend(own);
         let word = |word: &Option<String>, text: &str| word.as_deref().is_none_or(|word| has(text, word));
         let mut messages: Vec<Row> = kept
             .into_values()

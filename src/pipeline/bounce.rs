@@ -71,8 +71,9 @@ impl Notice {
 
 /// Why nobody is told anything about this message, whatever becomes of it.
 fn silent(entry: &Entry, raw: &[u8]) -> Option<&'static str> {
-    let spam_or_virus =
-        |recipient: &EntryRecipient| recipient.decision.tagged || matches!(recipient.decision.area, Some(Area::Spam | Area::Virus));
+    let spam_or_virus = |recipient: &EntryRecipient| {
+        recipient.decision.would.is_some() || matches!(recipient.decision.area, Some(Area::Spam | Area::Virus))
+    };
     if entry.sender.address().is_none() {
         Some("its sender is <>")
     } else if entry.recipients.iter().any(spam_or_virus)

@@ -21,7 +21,7 @@ const MAX_WHOLE: usize = 50_000;
 /// And up to this size where the sender asked for it (RET=FULL); of a larger one its headers.
 const MAX_FULL: usize = 5_000_000;
 /// Recipients listed one by one; the rest is counted in the text part only.
-const MAX_RECIPIENTS: usize = 100;
+const MAX_RECIPIENTS: usize = 1000;
 
 /// What a notification tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -433,7 +433,7 @@ mod tests {
         let hdrs = MessageRequest { ret: Some(Ret::Hdrs), envid: None };
         let dsn = report(Action::Failed, "me@here.example", &hdrs, &one, "Subject: grüße\r\n".repeat(10_000).as_bytes());
         assert!(dsn.bytes.len() < MAX_HEADERS + 5000 && String::from_utf8_lossy(&dsn.bytes).contains("Content-Transfer-Encoding: 8bit"));
-        let many = vec![one[0].clone(); 150];
+        let many = vec![one[0].clone(); MAX_RECIPIENTS + 50];
         let text = String::from_utf8(report(Action::Failed, "me@here.example", &hdrs, &many, b"").bytes.to_vec()).unwrap();
         assert_eq!(text.matches("Final-Recipient:").count(), MAX_RECIPIENTS);
         assert!(text.contains("and to 50 more"));

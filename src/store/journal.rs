@@ -110,7 +110,7 @@ impl Writer {
     /// Writes as many requests as fit into the active segment, and answers them.
     fn write_some(&mut self, batch: &mut VecDeque<Request>) {
         if let Err(error) = self.above_floor() {
-            return answer(std::mem::take(batch).into(), Err(error));
+            return answer(&self.shared, std::mem::take(batch).into(), Err(error));
         }
         let Some(first) = batch.front() else { return };
         let capacity = usize::try_from(self.shared.pool.size).unwrap_or(usize::MAX);
@@ -118,7 +118,7 @@ impl Writer {
         if need > capacity - SEGMENT_HEADER {
             if let Some(request) = batch.pop_front() {
                 let error = StoreError::TooBig(request.payload.length);
-                answer(vec![request], Err(error));
+                answer(&self.shared, vec![request], Err(error));
             }
             return;
         }
@@ -130,7 +130,7 @@ impl Writer {
             // What needs room is told that there is none; what makes room goes on.
             let (keep, refused) = std::mem::take(batch).into_iter().partition(|request| !frees && request.frees());
             *batch = keep;
-            return answer(refused.into(), Err(error));
+            return answer(&self.shared, refused.into(), Err(error));
         }
         let Some(active) = &mut self.active else { return };
         active.reserve &= !self.shared.pool.has_reserve();
@@ -146,12 +146,12 @@ impl Writer {
             Ok(offsets) => {
                 self.apply(&mut group, &offsets);
                 crash::point("journal.after_apply");
-                answer(group, Ok(()));
+                answer(&self.shared, group, Ok(()));
             }
             Err(error) => {
                 tracing::error!(%error, requests = group.len(), "the journal could not be written");
                 self.give_up();
-                answer(group, Err(error));
+                answer(&self.shared, group, Err(error));
             }
         }
     }
@@ -295,8 +295,9 @@ impl Writer {
     }
 }
 
-fn answer(group: Vec<Request>, result: Result<(), StoreError>) {
+fn answer(shared: &Shared, group: Vec<Request>, result: Result<(), StoreError>) {
     if matches!(result, Err(StoreError::Full)) {
+        shared.full_at.store(jiff::Timestamp::now().as_second(), Ordering::Relaxed);
         metrics::counter!("mailweir_store_full_total").increment(group.len() as u64);
     }
     for request in group {

@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::StoreError;
 use super::disk::Disk;
@@ -27,6 +28,15 @@ impl Folder {
         let areas = Area::ALL.into_iter().map(|area| Self(Place::Quarantine, Some(area)));
         std::iter::once(Self(Place::Spool, None)).chain(areas)
     }
+}
+
+/// How long who wants to write waits for those who only read.
+const READERS: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Whether those who hold the lock share it.
+fn is_only_read(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| file.try_lock_shared().is_ok())
 }
 
 /// The paths below the data directory.
@@ -106,14 +116,18 @@ impl Layout {
             File::open(&path)
         };
         let mut file = opened.map_err(unusable)?;
-        let taken = if write { file.try_lock() } else { file.try_lock_shared() };
-        match taken {
-            Ok(()) => {}
-            Err(TryLockError::Error(error)) => return Err(unusable(error)),
-            Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
-                return Err(StoreError::Locked { path, pid });
+        let until = Instant::now() + READERS;
+        loop {
+            match if write { file.try_lock() } else { file.try_lock_shared() } {
+                Ok(()) => break,
+                Err(TryLockError::Error(error)) => return Err(unusable(error)),
+                // Commands that only look (a monitor's, say) share it for a moment: no reason for a gateway not to start.
+                Err(TryLockError::WouldBlock) if write && is_only_read(&path) && Instant::now() < until => std::thread::sleep(LOOK_AGAIN),
+                Err(TryLockError::WouldBlock) => {
+                    let mut text = String::new();
+                    let writer = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+                    return Err(StoreError::Locked { pid: writer.filter(|_| !(write && is_only_read(&path))), path });
+                }
             }
         }
         if write {
@@ -173,6 +187,31 @@ mod tests {
         assert!(matches!(layout.lock(false), Err(StoreError::Locked { .. })));
         drop(lock);
         layout.lock(true).unwrap();
+    }
+
+    #[test]
+    fn who_writes_waits_for_readers() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path());
+        drop(layout.lock(true).unwrap());
+        let reader = layout.lock(false).unwrap();
+        let writer = std::thread::spawn({
+            let layout = layout.clone();
+            move || layout.lock(true).is_ok()
+        });
+        while !is_waiting(&writer) {
+            std::thread::yield_now();
+        }
+        drop(reader);
+        assert!(writer.join().unwrap());
+    }
+
+    /// It has begun, and has not ended at the first refusal.
+    fn is_waiting(writer: &std::thread::JoinHandle<bool>) -> bool {
+        static BEGAN: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+        let began = *BEGAN.get_or_init(Instant::now);
+        assert!(!writer.is_finished(), "it did not wait");
+        began.elapsed() > 2 * LOOK_AGAIN
     }
 
     #[test]

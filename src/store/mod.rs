@@ -42,12 +42,13 @@ mod verify;
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 pub use change::Change;
@@ -97,6 +98,8 @@ struct Shared {
     /// It may be written to.
     writes: bool,
     closing: AtomicBool,
+    /// When a commit was last refused because the disk was full, in seconds since 1970; 0 for never.
+    full_at: AtomicI64,
     filler: Mutex<Option<JoinHandle<()>>>,
     /// Damage that was found after the start, and nobody has taken yet.
     damaged: Mutex<Vec<Damaged>>,
@@ -145,6 +148,12 @@ impl Store {
     /// [`Self::open`] with `[journal]` settings.
     pub fn open_with(dir: &Path, settings: &Settings, journal: &JournalSettings) -> Result<(Arc<Self>, Recovery), StoreError> {
         Self::open_as(Opening::default(), dir, settings, journal)
+    }
+
+    /// How long ago a commit was refused because the disk was full; `None` if none was.
+    pub fn full_ago(&self) -> Option<Duration> {
+        let at = Timestamp::from_second(self.shared.full_at.load(Ordering::Relaxed)).ok().filter(|at| *at != Timestamp::UNIX_EPOCH)?;
+        Duration::try_from(Timestamp::now().duration_since(at)).ok()
     }
 
     /// Whether records and entries were brought together since the last end of the process. Before that, the last of them may disagree:
@@ -368,6 +377,7 @@ impl Shared {
             floor: AtomicU64::new(0),
             writes,
             closing: AtomicBool::new(false),
+            full_at: AtomicI64::new(0),
             filler: Mutex::default(),
             damaged: Mutex::default(),
             damage: Notify::new(),

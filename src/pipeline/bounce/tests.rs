@@ -68,7 +68,7 @@ async fn who_is_told_of_what() {
 #[tokio::test]
 async fn nobody_is_told_about_spam_viruses_and_notifications() {
     let tagged = |mut entry: Entry| {
-        entry.recipients[0].decision.tagged = true;
+        entry.recipients[0].decision.would = Some(Disposition::Hold);
         entry
     };
     let area = |area| {

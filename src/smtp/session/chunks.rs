@@ -9,7 +9,10 @@ use crate::smtp::replies;
 use crate::smtp::reply::Reply;
 
 use super::receiving::Receiving;
-use super::{Session, State, Step};
+use super::{End, Session, State, Step};
+
+/// A chunk of more than so many times the largest message is not read to its end before it is refused.
+const SWALLOWED: u64 = 4;
 
 /// A chunk that is coming in.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +43,10 @@ pub(super) struct Swallowing {
 impl Session {
     /// BDAT. Its errors do not count as the client's: chunks that were sent before it heard of the first refusal are honest.
     pub(super) fn bdat(&mut self, octets: u64, last: bool) {
+        if octets > self.terms.data.message_size.saturating_mul(SWALLOWED) {
+            // Nobody listens to that much in order to say no.
+            return self.end(&replies::too_big(self.terms.data.message_size), End::ChunkSyntax);
+        }
         let chunk = Chunk { octets, left: octets, last };
         match std::mem::replace(&mut self.state, State::Fresh) {
             State::Mail(transaction) => match transaction.without_recipients() {

@@ -155,13 +155,20 @@ fn sizes_over_all_chunks() {
     assert_eq!(codes(&seen.said)[3..], ["250 2.0.0", "250 2.0.0", "552 5.3.4", "503 5.5.1", "250 2.0.0"]);
     // Nothing is kept of one that says by itself that it is too large.
     let mut session = Session::new(Arc::new(terms()));
-    let mut input = BytesMut::from(&b"HELO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@ours.test>\r\nBDAT 18446744073709551615 LAST\r\nabc"[..]);
+    let mut input = BytesMut::from(&b"HELO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@ours.test>\r\nBDAT 700 LAST\r\nabc"[..]);
     assert!(matches!(session.step(&mut input), Step::Recipient(_)));
     session.recipient(answer(&ForwardPath::Postmaster));
     assert!(matches!(session.step(&mut input), Step::Data));
     session.begin_data(id());
     assert!(matches!(session.step(&mut input), Step::Read));
     assert_eq!((session.receiving(), session.is_in_data()), (None, true));
+}
+
+#[test]
+fn a_chunk_beyond_all_measure_ends_the_session() {
+    let seen = talk(&terms(), &format!("{START}BDAT 18446744073709551615 LAST\nabc"));
+    assert_eq!(codes(&seen.said)[3..], ["552 5.3.4"]);
+    assert_eq!(seen.end, Some(End::ChunkSyntax));
 }
 
 #[test]

@@ -130,7 +130,11 @@ impl Budget {
             return false; // waiting for it would only hold up the others
         }
         let want = least.next_multiple_of(STEP).min(self.total);
-        let Ok(missing @ 1..) = u32::try_from(want.saturating_sub(held.permits())) else { return true };
+        let missing = match u32::try_from(want.saturating_sub(held.permits())) {
+            Ok(0) => return true,
+            Ok(missing) => missing,
+            Err(_) => return false,
+        };
         let permit = match self.permits.clone().try_acquire_many_owned(missing) {
             Ok(permit) => Some(permit),
             Err(_) => tokio::time::timeout(self.wait, self.wait_for(missing, held.0.is_some())).await.ok().flatten(),

@@ -48,11 +48,11 @@ impl Accept for Pipeline {
     async fn accept(&self, incoming: Incoming) -> Reply {
         let begun = Instant::now();
         let in_force = self.in_force();
-        let underway = Underway::new(&incoming);
+        let unanswered = Unanswered::new(&incoming);
         let direction = incoming.envelope.recipients.first().map_or(Direction::Inbound, |recipient| recipient.direction);
         let (message, sha256, room) = match self.take_apart(incoming.raw.clone(), &in_force).await {
             Ok(decomposed) => decomposed,
-            Err(error) => return underway.answered(trouble(&incoming, &error)),
+            Err(error) => return unanswered.answered(trouble(&incoming, &error)),
         };
         let decomposed = begun.elapsed();
         let context = Context { direction, origin: incoming.origin.clone(), envelope: incoming.envelope.clone() };
@@ -70,13 +70,13 @@ impl Accept for Pipeline {
         drop((message, room)); // what was opened is not needed any more, and others wait
         let case = Case { in_force, incoming, direction, heading, sha256, findings, decisions };
         if let Err(error) = self.parts.store.record(&[self.judged(&case, decomposed, inspected)]) {
-            return underway.answered(trouble(&case.incoming, &error));
+            return unanswered.answered(trouble(&case.incoming, &error));
         }
         let settling = Instant::now();
         let settled = self.settle(&case).await;
         measure(&case, [decomposed, inspected, settling.elapsed(), begun.elapsed()], settled.became);
         tell(&case, &settled.reply, settled.became, begun.elapsed());
-        underway.answered(settled.reply)
+        unanswered.answered(settled.reply)
     }
 
     fn turned_away(&self, id: MessageId, what: TurnedAway) {
@@ -146,13 +146,13 @@ impl Pipeline {
 
 /// A message between the end of its data and its reply. Dropped before (the grace of a shutdown is over), it says so: whoever looks
 /// for the message finds the line, and knows why it may arrive twice.
-struct Underway {
+struct Unanswered {
     id: MessageId,
     sender: String,
     answered: bool,
 }
 
-impl Underway {
+impl Unanswered {
     fn new(incoming: &Incoming) -> Self {
         Self { id: incoming.id, sender: incoming.envelope.sender.to_string(), answered: false }
     }
@@ -163,7 +163,7 @@ impl Underway {
     }
 }
 
-impl Drop for Underway {
+impl Drop for Unanswered {
     fn drop(&mut self) {
         if !self.answered {
             let (id, sender) = (self.id, &self.sender);

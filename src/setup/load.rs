@@ -124,15 +124,7 @@ pub fn check_str(text: &str, name: &str) -> Vec<Problem> {
     let read = read::<Config>(&Source { name, text }, &examples());
     let mut problems = read.problems;
     if let Some(config) = read.value {
-        let mut checker = Checker {
-            config: &config,
-            file: name,
-            dir: Path::new(""),
-            places: &read.places,
-            broken_lines: &read.broken_lines,
-            removed: &read.removed,
-            problems: Vec::new(),
-        };
+        let mut checker = Checker::new(&config, (name, Path::new("")), &read.places, &read.broken_lines, &read.removed);
         validate::settings(&mut checker);
         validate::routes(&mut checker);
         problems.extend(checker.problems);
@@ -144,15 +136,7 @@ fn load_text(text: &str, name: &str, dir: &Path) -> Result<Loaded, Vec<Problem>>
     let read = read::<Config>(&Source { name, text }, &examples());
     let mut problems = read.problems;
     let Some(mut config) = read.value else { return Err(problems) };
-    let mut checker = Checker {
-        config: &config,
-        file: name,
-        dir,
-        places: &read.places,
-        broken_lines: &read.broken_lines,
-        removed: &read.removed,
-        problems: Vec::new(),
-    };
+    let mut checker = Checker::new(&config, (name, dir), &read.places, &read.broken_lines, &read.removed);
     if !read.incomplete {
         validate::settings(&mut checker);
     }

@@ -138,7 +138,7 @@ async fn delay_is_told_once() {
 /// Inside the session: the confirmation is in the spool before the 250 is heard.
 #[tokio::test]
 async fn relayed_in_cut_through_and_a_late_refusal() {
-    let hop = crate::pipeline::bounce::tests_hop::hop().await;
+    let hop = next_hop::hop().await;
     let dir = tempfile::tempdir().unwrap();
     let ours = route("ours", &["ours.example"], &hop, Delivery::CutThrough);
     let pipeline = pipeline(dir.path(), routes(vec![ours, route("internet", &["*"], "127.0.0.1:1", Delivery::Spool)]));
@@ -165,5 +165,47 @@ async fn what_came_through_us_too_often_is_refused() {
         let reply = pipeline.accept(incoming(vec![("x@else.example", "internet", None)], &message(times, name))).await;
         assert_eq!(reply.code, code, "{times} {name}: {reply}");
         assert!(code == 250 || reply.to_string().contains("5.4.6"), "{reply}");
+    }
+}
+
+mod next_hop {
+    //! A next hop that knows everybody but `nobody@`, and nothing of notifications.
+
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+
+    pub(super) async fn hop() -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream));
+            }
+        });
+        address
+    }
+
+    async fn serve(stream: tokio::net::TcpStream) -> std::io::Result<()> {
+        let (read, mut write) = stream.into_split();
+        let mut lines = BufReader::new(read).lines();
+        write.write_all(b"220 hop ESMTP\r\n").await?;
+        let mut body = false;
+        while let Some(line) = lines.next_line().await? {
+            let reply: &[u8] = match line.split([' ', ':']).next().unwrap_or_default() {
+                "." if body => {
+                    body = false;
+                    b"250 2.0.0 kept\r\n"
+                }
+                _ if body => continue,
+                "EHLO" => b"250-hop\r\n250 8BITMIME\r\n",
+                "RCPT" if line.contains("nobody@") => b"550 5.1.1 no such user\r\n",
+                "DATA" => {
+                    body = true;
+                    b"354 go\r\n"
+                }
+                _ => b"250 2.0.0 ok\r\n",
+            };
+            write.write_all(reply).await?;
+        }
+        Ok(())
     }
 }

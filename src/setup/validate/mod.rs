@@ -34,6 +34,19 @@ pub struct Checker<'a> {
     pub problems: Vec<Problem>,
 }
 
+impl<'a> Checker<'a> {
+    /// Nothing was found so far.
+    pub fn new(
+        config: &'a Config,
+        (file, dir): (&'a str, &'a Path),
+        places: &'a BTreeMap<String, Position>,
+        broken_lines: &'a BTreeSet<usize>,
+        removed: &'a [String],
+    ) -> Self {
+        Self { config, file, dir, places, broken_lines, removed, problems: Vec::new() }
+    }
+}
+
 impl Checker<'_> {
     /// Notes a problem at a setting's value; where the setting is not written, at its table, else about the whole file.
     pub fn at(&mut self, path: &str, problem: Problem) {

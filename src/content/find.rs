@@ -33,6 +33,8 @@ pub(crate) enum Item {
     Entity(Bytes),
     /// A whole message.
     Message(Bytes),
+    /// Bytes that a run of text would give if somebody decoded it, though nothing says so: damage in them accuses nobody.
+    Guess(Bytes),
 }
 
 /// Something worth a finding.
@@ -69,6 +71,9 @@ impl Problem {
 pub(crate) struct Finds<'a> {
     budget: &'a mut Budget,
     room: usize,
+    passwords: &'a [String],
+    /// Something encrypted that no password opened: the container is opened again once all text has been read for passwords.
+    pub locked: bool,
     /// What was found, in order.
     pub items: Vec<Item>,
     /// What was noticed.
@@ -77,7 +82,23 @@ pub(crate) struct Finds<'a> {
 
 impl<'a> Finds<'a> {
     pub(crate) fn new(budget: &'a mut Budget, room: usize) -> Self {
-        Self { budget, room, items: Vec::new(), problems: Vec::new() }
+        Self { budget, room, passwords: &[], locked: false, items: Vec::new(), problems: Vec::new() }
+    }
+
+    /// With passwords to be tried on what is encrypted.
+    pub(crate) fn with_passwords(self, passwords: &'a [String]) -> Self {
+        Self { passwords, ..self }
+    }
+
+    /// Passwords that stand in the text of the message, the likeliest first; empty until all text has been read.
+    pub(crate) fn passwords(&self) -> &'a [String] {
+        self.passwords
+    }
+
+    /// Notes something encrypted that none of [`Self::passwords`] opens.
+    pub(crate) fn locked(&mut self, code: &'static str, words: &'static str, evidence: &str) {
+        self.locked = true;
+        self.problems.push(Problem::encrypted(code, words, evidence));
     }
 
     /// Adds an item; false where the limit of parts is reached, and then it is not added.
@@ -90,13 +111,23 @@ impl<'a> Finds<'a> {
         true
     }
 
+    /// Adds bytes that nothing but their look calls encoded; false where a limit is reached.
+    pub(crate) fn add_guess(&mut self, bytes: Vec<u8>) -> bool {
+        self.decoded(bytes.len()) && self.add(Item::Guess(bytes.into()))
+    }
+
     /// Adds bytes that a reading decoded; false where a limit is reached.
     pub(crate) fn add_decoded(&mut self, name: Option<String>, bytes: Vec<u8>) -> bool {
-        if !self.budget.decode(bytes.len()) {
+        self.decoded(bytes.len()) && self.add(Item::Blob { name, bytes: bytes.into() })
+    }
+
+    /// Takes `n` decoded bytes, for what is made without [`Self::unpack`]; false where a limit is reached.
+    pub(crate) fn decoded(&mut self, n: usize) -> bool {
+        let enough = self.budget.decode(n);
+        if !enough {
             self.problems.push(limit("mime.limit.bytes", "Decoding gives more than the limit"));
-            return false;
         }
-        self.add(Item::Blob { name, bytes: bytes.into() })
+        enough
     }
 
     /// Unpacks `stream` within the limits; a limit or an error becomes a problem, and what came out before it is handed back.
@@ -106,6 +137,7 @@ impl<'a> Finds<'a> {
             Ended::Whole => {}
             Ended::Bytes => self.unseen("archive.limit.bytes", Reason::Limit, "Unpacks to more than the limit", name),
             Ended::Ratio => self.unseen("archive.limit.ratio", Reason::Limit, "Unpacks to many times its size: a bomb?", name),
+            Ended::Time => self.unseen("mime.limit.time", Reason::Limit, "Taking it apart took longer than the limit", name),
             Ended::Broken => self.unseen("archive.malformed", Reason::Malformed, "Packed data that cannot be unpacked", name),
         }
         (bytes, ended)
@@ -115,7 +147,7 @@ impl<'a> Finds<'a> {
     pub(crate) fn look(&mut self, n: usize) -> bool {
         let enough = self.budget.look(n);
         if !enough {
-            self.problems.push(limit("mime.limit.effort", "Too much to read over and over"));
+            self.problems.push(too_long(self.budget));
         }
         enough
     }
@@ -128,6 +160,15 @@ impl<'a> Finds<'a> {
     /// Notes something that was not seen.
     pub(crate) fn unseen(&mut self, code: &'static str, reason: Reason, words: &'static str, evidence: &str) {
         self.problems.push(Problem::unseen(code, reason, words, evidence));
+    }
+}
+
+/// Why reading must end, where looking at more was refused.
+pub(crate) fn too_long(budget: &Budget) -> Problem {
+    if budget.is_late() {
+        limit("mime.limit.time", "Taking it apart took longer than the limit")
+    } else {
+        limit("mime.limit.effort", "Too much to read over and over")
     }
 }
 

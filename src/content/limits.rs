@@ -1,11 +1,12 @@
 //! What the decomposition of one message may cost, and the budget that keeps to it.
 
 use std::io::Read;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::mail::units::Size;
+use crate::mail::units::{Period, Size};
 
 /// Bytes decoded from a reader at a time.
 const STEP: usize = 64 * 1024;
@@ -33,6 +34,8 @@ pub struct Limits {
     pub ratio_from: Size,
     /// Bytes that all readings together may look at: bounds the time of a message built to be read over and over. Default 4GB.
     pub effort: Size,
+    /// Time for one message, bombs included; what is not done by then is left. Ordinary mail takes milliseconds. Default 6s.
+    pub time: Period,
     /// Text kept of one part, for the rules. Default 1MB.
     pub text_bytes: Size,
     /// Link targets kept of one message. Default 1000.
@@ -50,9 +53,34 @@ impl Default for Limits {
             ratio: 250,
             ratio_from: Size(16 << 20),
             effort: Size(4_000_000_000),
+            time: Period(std::time::Duration::from_secs(6)),
             text_bytes: Size(1_000_000),
             urls: 1_000,
         }
+    }
+}
+
+/// Whoever runs a decomposition: says when its time is over, and has the memory for what it unpacks. Asked at least once for each 64 KiB
+/// that are decoded.
+pub trait Supervisor: Send + Sync {
+    /// Whether to go on. What has been found until then is kept, and the rest is *could not tell (limit)*.
+    fn may_go_on(&self) -> bool;
+
+    /// Whether decoded content may grow by `bytes`, which are kept until the message is dropped. May block for a while.
+    fn grant(&self, bytes: usize) -> bool;
+}
+
+/// Nobody else has to be thought of: no time limit, and memory by the limits alone.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Alone;
+
+impl Supervisor for Alone {
+    fn may_go_on(&self) -> bool {
+        true
+    }
+
+    fn grant(&self, _bytes: usize) -> bool {
+        true
     }
 }
 
@@ -67,11 +95,13 @@ pub(crate) enum Ended {
     Bytes,
     /// At the limit of the ratio.
     Ratio,
+    /// Because the time for the message was over.
+    Time,
 }
 
 /// What is left of the limits while a message is decomposed.
-#[derive(Debug)]
 pub(crate) struct Budget {
+    supervisor: Arc<dyn Supervisor>,
     decoded: usize,
     /// Decoded bytes that may still come out in any ratio.
     free: usize,
@@ -81,8 +111,14 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
+    #[cfg(test)]
     pub(crate) fn new(limits: &Limits) -> Self {
+        Self::supervised(limits, Arc::new(Alone))
+    }
+
+    pub(crate) fn supervised(limits: &Limits, supervisor: Arc<dyn Supervisor>) -> Self {
         Self {
+            supervisor,
             decoded: limits.decoded_bytes.bytes(),
             free: limits.ratio_from.bytes().saturating_mul(FREE),
             effort: limits.effort.bytes(),
@@ -93,7 +129,7 @@ impl Budget {
 
     /// Takes `n` decoded bytes; false where they are no longer there, and then none is left.
     pub(crate) fn decode(&mut self, n: usize) -> bool {
-        let enough = n <= self.decoded;
+        let enough = n <= self.decoded && self.supervisor.grant(n);
         self.decoded = if enough { self.decoded - n } else { 0 };
         self.free = self.free.saturating_sub(n);
         enough
@@ -103,7 +139,12 @@ impl Budget {
     pub(crate) fn look(&mut self, n: usize) -> bool {
         let enough = n <= self.effort;
         self.effort = self.effort.saturating_sub(n);
-        enough
+        enough && self.supervisor.may_go_on()
+    }
+
+    /// Whether the time for the message is over.
+    pub(crate) fn is_late(&self) -> bool {
+        !self.supervisor.may_go_on()
     }
 
     /// Reads `stream` to its end within the budget. `packed` is the number of bytes it is unpacked from; memory grows with what
@@ -116,6 +157,9 @@ impl Budget {
         let ended = loop {
             let room = self.decoded.min(most.saturating_sub(out.len()));
             let had = out.len();
+            if !self.supervisor.may_go_on() {
+                break Ended::Time;
+            }
             // One byte more than there is room for tells an end from a limit.
             match stream.by_ref().take(STEP.min(room.saturating_add(1)) as u64).read_to_end(&mut out) {
                 Ok(0) => break Ended::Whole,
@@ -123,6 +167,11 @@ impl Budget {
                     out.truncate(had + room);
                     self.decoded -= room;
                     break if self.decoded == 0 { Ended::Bytes } else { Ended::Ratio };
+                }
+                Ok(n) if !self.supervisor.grant(n) => {
+                    out.truncate(had);
+                    self.decoded = 0;
+                    break Ended::Bytes;
                 }
                 Ok(n) => self.decoded -= n,
                 Err(_) => {

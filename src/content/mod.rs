@@ -17,17 +17,21 @@
 
 mod find;
 mod html;
+mod leaves;
 mod limits;
 mod mime;
+mod passwords;
 mod sniff;
 mod structure;
 mod text;
 mod unpack;
 mod work;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
-pub use limits::Limits;
+pub use limits::{Alone, Limits, Supervisor};
 
 use crate::mail::Message;
 
@@ -41,12 +45,17 @@ pub const CHECK: &str = "decompose";
 /// it holds, in the order of the message. Messages and multiparts have empty `data` and a `sha256` of zeros, since what they hold follows
 /// as parts of its own; only a nested message that stands encoded in `raw` has its decoded bytes there.
 pub fn decompose(raw: Bytes, limits: &Limits) -> Message {
-    work::Work::new(raw, limits).run()
+    supervised(raw, limits, Arc::new(Alone))
+}
+
+/// The same, where somebody has to be asked for time and memory.
+pub fn supervised(raw: Bytes, limits: &Limits, supervisor: Arc<dyn Supervisor>) -> Message {
+    work::Work::new(raw, limits, supervisor).run()
 }
 
 /// Reads the header fields of `raw` and nothing else: for a relay without checks. The one part is the message itself.
 pub fn header(raw: Bytes) -> Message {
-    work::Work::new(raw, &Limits::default()).header()
+    work::Work::new(raw, &Limits::default(), Arc::new(Alone)).header()
 }
 
 /// The readings and containers there are: name, and what it reads or opens in plain words.

@@ -35,7 +35,7 @@ impl Work<'_> {
         }
         let head = header::read(&bytes, self.limits.header_fields, self.limits.header_bytes.bytes());
         if !self.budget.look(head.body) {
-            self.note(super::find::limit("mime.limit.effort", "Too much to read over and over"), task.parent);
+            self.note(super::find::too_long(&self.budget), task.parent);
             return;
         }
         let mime = Rc::new(Mime::read(&bytes, &head, in_digest));
@@ -169,6 +169,7 @@ impl Work<'_> {
                 name: name.cloned(),
                 attachment,
                 span,
+                guess: false,
             })),
             ..task_like(&task.parent, task.depth, way)
         };

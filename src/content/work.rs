@@ -2,17 +2,19 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::find::{Finds, Item, Leaf, Problem, limit};
-use super::limits::{Budget, Limits};
+use super::find::{Problem, limit, too_long};
+use super::limits::{Budget, Limits, Supervisor};
 use super::mime::entity::Mime;
-use super::text::{self, Urls};
-use super::unpack::CONTAINERS;
-use super::{CHECK, mime, sniff};
-use crate::mail::{Class, Finding, Header, Message, Part, PartId, PartKind, Reason, Span};
+use super::passwords;
+use super::text::Urls;
+use super::unpack::Container;
+use super::{CHECK, mime};
+use crate::mail::{Class, Finding, Header, Message, Part, PartId, PartKind, Span};
 
 /// Findings kept per code: one thing repeated a thousand times is one thing.
 const MAX_NOTES: usize = 3;
@@ -65,12 +67,14 @@ pub(super) struct Blob {
     pub attachment: bool,
     /// Where the undecoded body stands in the raw bytes.
     pub span: Option<Span>,
+    /// Nothing but its look called it encoded: damage in it accuses nobody.
+    pub guess: bool,
 }
 
 impl Blob {
     /// Bytes about which no field says anything.
     pub(super) fn plain(bytes: Bytes, kind: PartKind, name: Option<String>) -> Self {
-        Self { bytes, kind, declared: String::new(), charset: String::new(), name, attachment: false, span: None }
+        Self { bytes, kind, declared: String::new(), charset: String::new(), name, attachment: false, span: None, guess: false }
     }
 }
 
@@ -80,8 +84,8 @@ pub(super) struct Work<'l> {
     pub raw: Bytes,
     pub budget: Budget,
     pub headers: Option<(usize, Vec<Header>)>,
-    parts: Vec<Part>,
-    urls: Urls,
+    pub(super) parts: Vec<Part>,
+    pub(super) urls: Urls,
     findings: Vec<Finding>,
     counts: HashMap<&'static str, usize>,
     /// Taken from its end, so that parts come in the order of the message.
@@ -89,22 +93,24 @@ pub(super) struct Work<'l> {
     /// Other readings wait until the first one is through: limits strike them first.
     later: VecDeque<Task>,
     /// Content that has a part.
-    seen: HashMap<[u8; 32], PartId>,
+    pub(super) seen: HashMap<[u8; 32], PartId>,
     /// Content that was offered to the readings, with what the fields say of it: readings go by both.
-    offered: HashSet<[u8; 32]>,
+    pub(super) offered: HashSet<[u8; 32]>,
+    /// Encrypted containers: opened once all text has been read for passwords.
+    pub(super) locked: Vec<(PartId, &'static Container)>,
     /// Entities that have been read, by the place of their bytes; those of `kept` stay where they are.
     read: HashSet<(usize, usize)>,
     kept: Vec<Bytes>,
-    text_left: usize,
+    pub(super) text_left: usize,
 }
 
 impl<'l> Work<'l> {
-    pub(super) fn new(raw: Bytes, limits: &'l Limits) -> Self {
+    pub(super) fn new(raw: Bytes, limits: &'l Limits, supervisor: Arc<dyn Supervisor>) -> Self {
         let first = Task { what: What::Message(raw.clone()), parent: None, depth: 0, way: Way::First };
         Self {
             limits,
             raw,
-            budget: Budget::new(limits),
+            budget: Budget::supervised(limits, supervisor),
             headers: None,
             parts: Vec::new(),
             urls: Urls::new(limits.urls),
@@ -114,6 +120,7 @@ impl<'l> Work<'l> {
             later: VecDeque::new(),
             seen: HashMap::new(),
             offered: HashSet::new(),
+            locked: Vec::new(),
             read: HashSet::new(),
             kept: Vec::new(),
             text_left: limits.text_bytes.bytes().saturating_mul(TEXTS),
@@ -133,18 +140,7 @@ impl<'l> Work<'l> {
 
     /// Works until nothing is left to do or a limit of the whole message is reached.
     pub(super) fn run(mut self) -> Message {
-        while let Some(task) = self.stack.pop().or_else(|| self.later.pop_front()) {
-            if let Some(problem) = self.refuse(&task) {
-                self.note(problem, None);
-                break;
-            }
-            match task.what {
-                What::Message(_) => self.message(task),
-                What::Entity(..) => self.entity(task),
-                What::Body(..) => self.body(task),
-                What::Leaf(blob) => self.leaf(*blob, task.parent, task.depth, task.way),
-            }
-        }
+        while self.work() && self.unlock() {}
         if self.urls.cut {
             self.note(Problem::note("mime.limit.urls", "More links than are kept", ""), None);
         }
@@ -153,6 +149,38 @@ impl<'l> Work<'l> {
             self.findings.push(finding(problem, None));
         }
         Message { raw: self.raw, body_start, headers, parts: self.parts, urls: self.urls.into_list(), findings: self.findings }
+    }
+
+    /// Does what is on the list; false where a limit of the whole message ends it.
+    fn work(&mut self) -> bool {
+        while let Some(task) = self.stack.pop().or_else(|| self.later.pop_front()) {
+            if let Some(problem) = self.refuse(&task) {
+                self.note(problem, None);
+                return false;
+            }
+            match task.what {
+                What::Message(_) => self.message(task),
+                What::Entity(..) => self.entity(task),
+                What::Body(..) => self.body(task),
+                What::Leaf(blob) => self.leaf(*blob, task.parent, task.depth, task.way),
+            }
+        }
+        true
+    }
+
+    /// Opens the encrypted containers met so far with the passwords that stand in the texts; false where there are none.
+    fn unlock(&mut self) -> bool {
+        let locked = std::mem::take(&mut self.locked);
+        if locked.is_empty() {
+            return false;
+        }
+        let subject = self.headers.iter().flat_map(|(_, headers)| headers).filter(|header| header.name.eq_ignore_ascii_case("subject"));
+        let texts = self.parts.iter().filter_map(|part| part.text.as_deref());
+        let passwords = passwords::candidates(subject.map(|header| header.value.as_str()).chain(texts));
+        for (id, container) in locked {
+            self.open_again(id, container, &passwords);
+        }
+        true
     }
 
     /// The limit that forbids to go on.
@@ -165,7 +193,7 @@ impl<'l> Work<'l> {
         if self.parts.len() >= self.limits.parts || self.stack.len() + self.later.len() > self.limits.parts.saturating_mul(8) {
             return Some(limit("mime.limit.parts", "More parts than the limit"));
         }
-        (!self.budget.look(size)).then(|| limit("mime.limit.effort", "Too much to read over and over"))
+        (!self.budget.look(size)).then(|| too_long(&self.budget))
     }
 
     /// Whether a task may go one container deeper.
@@ -227,7 +255,7 @@ impl<'l> Work<'l> {
         self.add(blob, "", sha256, parent, depth)
     }
 
-    fn add(&mut self, blob: Blob, true_type: &'static str, sha256: [u8; 32], parent: Option<PartId>, depth: u16) -> PartId {
+    pub(super) fn add(&mut self, blob: Blob, true_type: &'static str, sha256: [u8; 32], parent: Option<PartId>, depth: u16) -> PartId {
         let id = PartId(u32::try_from(self.parts.len()).unwrap_or(u32::MAX));
         let verbatim = self.place(&blob.bytes).is_some();
         self.parts.push(Part {
@@ -247,136 +275,6 @@ impl<'l> Work<'l> {
         });
         id
     }
-
-    /// Makes a part of decoded bytes, and offers them to all readings and containers if they, or what is said of them, are new.
-    fn leaf(&mut self, mut blob: Blob, parent: Option<PartId>, depth: u16, way: Way) {
-        if way != Way::First {
-            blob.kind = PartKind::Reading;
-        }
-        let sha256: [u8; 32] = Sha256::digest(&blob.bytes).into();
-        let before = self.seen.get(&sha256).copied();
-        let view = view(&sha256, &blob);
-        if blob.kind == PartKind::Reading && self.is_known_reading(&blob, before, &view) {
-            return;
-        }
-        let true_type = sniff::true_type(&blob.bytes);
-        let (data, charset) = (blob.bytes.clone(), std::mem::take(&mut blob.charset));
-        let id = self.add(blob, true_type, sha256, parent, depth);
-        self.seen.entry(sha256).or_insert(id);
-        self.read_text(id, &charset);
-        if data.is_empty() || !self.offered.insert(view) {
-            return;
-        }
-        if way == Way::Other && before.is_none() {
-            self.note(Problem::note("mime.ambiguous", "Another reading of the message gives other content", ""), Some(id));
-        }
-        if before.is_none() {
-            self.judge_type(id, true_type, &data);
-        }
-        self.offer(id, &data, &charset, true_type, depth);
-    }
-
-    /// Another reading is only worth a part where its bytes are new, come under a new name, or are to be read in a new way.
-    fn is_known_reading(&self, blob: &Blob, before: Option<PartId>, view: &[u8; 32]) -> bool {
-        let same_name = |id: PartId| blob.name.is_none() || self.parts.get(id.0 as usize).is_some_and(|part| part.name == blob.name);
-        blob.bytes.is_empty() || (before.is_some_and(same_name) && self.offered.contains(view))
-    }
-
-    /// Offers bytes to every reading and container, and queues what they find.
-    fn offer(&mut self, id: PartId, data: &Bytes, charset: &str, true_type: &'static str, depth: u16) {
-        let Some(part) = self.parts.get(id.0 as usize) else { return };
-        let leaf = Leaf { data, name: part.name.as_deref(), declared: &part.declared_type, charset, true_type };
-        let room = self.limits.parts.saturating_sub(self.parts.len());
-        let mut problems = Vec::new();
-        let (mut readings, mut members) = (Vec::new(), Vec::new());
-        for reading in mime::READINGS {
-            let mut finds = Finds::new(&mut self.budget, room);
-            (reading.read)(&leaf, &mut finds);
-            readings.append(&mut finds.items);
-            problems.append(&mut finds.problems);
-        }
-        // At the limit of depth a container stays closed, which is found below.
-        let deep = depth >= self.limits.depth;
-        let scrap = part.kind == PartKind::Reading && sniff::is_scrap(data, true_type);
-        for container in CONTAINERS.iter().filter(|container| !scrap && (container.is)(&leaf)) {
-            let mut finds = Finds::new(&mut self.budget, room);
-            if deep {
-                finds.problems.push(limit("mime.limit.depth", "More containers inside each other than the limit"));
-            } else {
-                (container.open)(&leaf, &mut finds);
-            }
-            members.append(&mut finds.items);
-            problems.append(&mut finds.problems);
-        }
-        problems.into_iter().for_each(|problem| self.note(problem, Some(id)));
-        let found =
-            readings.into_iter().map(|item| (item, PartKind::Reading)).chain(members.into_iter().map(|item| (item, PartKind::Member)));
-        let tasks: Vec<Task> = found.map(|(item, kind)| task_of(item, kind, id, depth)).collect();
-        if !tasks.is_empty() && self.may_descend(depth, Some(id)) {
-            self.push_all(tasks, false);
-        }
-    }
-
-    /// Text and links of a part that is text, by its type or its content.
-    fn read_text(&mut self, id: PartId, charset: &str) {
-        let most = self.limits.text_bytes.bytes().min(self.text_left);
-        let Some(part) = self.parts.get_mut(id.0 as usize) else { return };
-        let declared_text = part.declared_type.is_empty() || part.declared_type.starts_with("text");
-        let is_text = matches!(part.true_type, "text" | "html" | "xml" | "script" | "mail") || (declared_text && part.true_type.is_empty());
-        if !is_text || part.data.is_empty() {
-            return;
-        }
-        let data = part.data.get(..part.data.len().min(most)).unwrap_or_default();
-        self.text_left -= data.len();
-        let decoded = mime::charset::decode(data, Some(charset));
-        let html = part.declared_type == "text/html" || part.declared_type == "application/xhtml+xml";
-        let html = html || (part.true_type == "html" && part.declared_type != "text/plain");
-        let text = if html { text::shown(&decoded, &mut self.urls) } else { decoded.into_owned() };
-        self.urls.find_in(&text);
-        part.text = Some(text);
-    }
-
-    /// Findings that follow from the true type alone.
-    fn judge_type(&mut self, id: PartId, true_type: &'static str, data: &Bytes) {
-        let Some(part) = self.parts.get(id.0 as usize) else { return };
-        let scrap = part.kind == PartKind::Reading && sniff::is_scrap(data, true_type);
-        let name = part.name.clone().unwrap_or_default();
-        if sniff::UNOPENED.contains(&true_type) && !scrap {
-            let words = "A container that is not opened here";
-            self.note(Problem::unseen("archive.unknown", Reason::UnknownContainer, words, format!("{true_type} {name}")), Some(id));
-        }
-        if sniff::has_macros(data, true_type) {
-            self.note(Problem::note("doc.macros", "A document with macros", name.clone()), Some(id));
-        }
-        if sniff::is_encrypted_document(data, true_type) {
-            self.note(Problem::encrypted("doc.encrypted", "An encrypted document", name), Some(id));
-        }
-    }
-}
-
-/// A digest of content and of all that readings go by: declared type, charset, and the ending of the name.
-fn view(sha256: &[u8; 32], blob: &Blob) -> [u8; 32] {
-    let ending = blob.name.as_deref().and_then(|name| name.rsplit_once('.')).map(|(_, ending)| ending.trim().to_lowercase());
-    let mut digest = Sha256::new_with_prefix(sha256);
-    for said in [blob.declared.as_str(), &blob.charset.to_lowercase(), &ending.unwrap_or_default()] {
-        digest.update((said.len() as u64).to_le_bytes());
-        digest.update(said);
-    }
-    digest.finalize().into()
-}
-
-fn task_of(item: Item, kind: PartKind, parent: PartId, depth: u16) -> Task {
-    let what = match item {
-        Item::Blob { name, bytes } => {
-            let attachment = kind == PartKind::Member || name.is_some();
-            What::Leaf(Box::new(Blob { attachment, ..Blob::plain(bytes, kind, name) }))
-        }
-        Item::Entity(bytes) => What::Entity(bytes, false),
-        Item::Message(bytes) => What::Message(bytes),
-    };
-    // What a reading cuts out of a text is no part of the message's own structure.
-    let way = if kind == PartKind::Reading { Way::More } else { Way::First };
-    Task { what, parent: Some(parent), depth: depth.saturating_add(1), way }
 }
 
 fn finding(problem: Problem, part: Option<PartId>) -> Finding {

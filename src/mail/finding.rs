@@ -69,6 +69,8 @@ pub enum Class {
     Suspicious,
     /// Potentially unwanted application.
     Unwanted,
+    /// Two readings of the message would hand a client different attachments: which one it takes cannot be known.
+    Ambiguous,
     /// A check that could not tell. Never the same as clean (promise 2).
     CouldNotTell {
         /// Why not.
@@ -88,6 +90,7 @@ impl Class {
             Self::Malware => "malware",
             Self::Suspicious => "suspicious",
             Self::Unwanted => "unwanted",
+            Self::Ambiguous => "ambiguous",
             Self::CouldNotTell { .. } => "could_not_tell",
         }
     }

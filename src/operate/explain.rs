@@ -205,6 +205,7 @@ pub fn finding_line(finding: &Finding) -> String {
         Class::Malware => "malware".into(),
         Class::Suspicious => "suspicious".into(),
         Class::Unwanted => "unwanted".into(),
+        Class::Ambiguous => "ambiguous".into(),
     };
     let evidence = if finding.evidence.is_empty() { String::new() } else { format!(" [{}]", finding.evidence) };
     let part = finding.part.map(|part| format!(", part {}", part.0)).unwrap_or_default();

@@ -103,6 +103,8 @@ fn wish(settings: &Settings, circumstances: Circumstances, finding: &Finding, di
         Class::Malware => (settings.on_malware_outbound, Area::Virus, "antivirus.on_malware_outbound", true),
         Class::Suspicious => (settings.on_suspicious, Area::Virus, "antivirus.on_suspicious", true),
         Class::Unwanted => (settings.on_unwanted, Area::Virus, "antivirus.on_unwanted", true),
+        Class::Ambiguous if inbound => (settings.on_ambiguous_inbound, Area::Unscanned, "policy.on_ambiguous_inbound", false),
+        Class::Ambiguous => (settings.on_ambiguous_outbound, Area::Unscanned, "policy.on_ambiguous_outbound", false),
         Class::CouldNotTell { reason } if reason.is_passing() => {
             let (disposition, rule) = unavailable(settings, circumstances);
             (disposition, Area::Unscanned, rule, true)

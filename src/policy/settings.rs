@@ -19,6 +19,10 @@ pub struct Settings {
     pub on_content_inbound: Disposition,
     /// Unsuitable content from our own: `hold` (default), `reject`, `deliver`.
     pub on_content_outbound: Disposition,
+    /// A message from outside that mail programs would read differently, where an attachment is concerned: `hold` (default), `reject`, `deliver`.
+    pub on_ambiguous_inbound: Disposition,
+    /// The same from our own: `deliver` (default; all its readings have been scanned), `hold`, `reject`.
+    pub on_ambiguous_outbound: Disposition,
     /// Engine down, timeout, error; from `[antivirus]`, default `defer`.
     #[serde(skip)]
     pub on_unavailable: Disposition,
@@ -57,6 +61,8 @@ impl Default for Settings {
             on_spam: Disposition::Hold,
             on_content_inbound: Disposition::Hold,
             on_content_outbound: Disposition::Hold,
+            on_ambiguous_inbound: Disposition::Hold,
+            on_ambiguous_outbound: Disposition::Deliver,
             on_unavailable: Disposition::Defer,
             unavailable_hold_after: half_an_hour(),
             on_unscannable: Disposition::Hold,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use flate2::bufread::DeflateDecoder;
 use memchr::memmem;
 
-use super::super::find::{Finds, Item, Leaf, Problem};
+use super::super::find::{Finds, Item, Leaf};
 use super::super::sniff;
 use super::Container;
 use crate::mail::Reason;
@@ -103,7 +103,7 @@ fn open(leaf: &Leaf, finds: &mut Finds) {
         at = at.max(used);
     }
     if let Some(name) = encrypted {
-        finds.problems.push(Problem::encrypted("archive.encrypted", "An encrypted archive", format!("{archive}: {name}")));
+        finds.locked("archive.encrypted", "An encrypted archive", &format!("{archive}: {name}"));
     }
     if members == 0 && missing.is_none() && !data.starts_with(b"PK\x05\x06") {
         finds.unseen("archive.malformed", Reason::Malformed, "A zip in which no member can be found", archive);

@@ -46,6 +46,8 @@ fn policy(checker: &mut Checker<'_>) {
         ("on_spam", policy.on_spam, &[Hold, Reject, Discard, Deliver][..]),
         ("on_content_inbound", policy.on_content_inbound, &[Hold, Reject, Deliver]),
         ("on_content_outbound", policy.on_content_outbound, &[Hold, Reject, Deliver]),
+        ("on_ambiguous_inbound", policy.on_ambiguous_inbound, &[Hold, Reject, Deliver]),
+        ("on_ambiguous_outbound", policy.on_ambiguous_outbound, &[Hold, Reject, Deliver]),
     ] {
         if !allowed.contains(&value) {
             let choices = allowed.iter().map(|choice| format!("\"{choice}\"")).collect::<Vec<_>>().join(" or ");

@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use mail_parser::{MessageParser, MimeHeaders};
+use mail_parser::{MessageParser, MimeHeaders, PartType};
+use mailweir::content::{self, Limits};
 use mailweir::mail::{Direction, HopReply, MessageId, Outcome, Place, Recipient};
 use mailweir::rewrite::dsn;
 use mailweir::smtp::decoder::{DataLimits, Decoder, LineEndings};
@@ -23,7 +24,7 @@ use mailweir::store::Store;
 pub type Target = fn(&[u8]);
 
 /// Every target with its name, for the driver without libFuzzer.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("command", command),
     ("data", data),
     ("bdat", bdat),
@@ -31,6 +32,9 @@ pub const TARGETS: [(&str, Target); 7] = [
     ("dsn", dsn),
     ("journal", journal),
     ("configuration", configuration),
+    ("mime", mime),
+    ("readings", readings),
+    ("reader", reader),
 ];
 
 /// Commands: one line by itself, and a whole session, cut anywhere.
@@ -185,6 +189,57 @@ pub fn configuration(input: &[u8]) {
     for problem in mailweir::setup::check_str(text, "fuzz.toml") {
         assert!(problem.file != "fuzz.toml" || problem.line <= lines, "a place that is not there: {problem}");
         assert!(!problem.to_string().is_empty());
+    }
+}
+
+/// Limits small enough that a bomb costs the fuzzer little.
+fn limits() -> Limits {
+    Limits { decoded_bytes: mailweir::mail::units::Size(8 << 20), parts: 300, depth: 20, ..Limits::default() }
+}
+
+/// A message taken apart: a flat list of parts that hold together, within the limits, and no reader that failed.
+pub fn mime(input: &[u8]) {
+    let raw = Bytes::copy_from_slice(input);
+    let limits = limits();
+    let message = content::decompose(raw.clone(), &limits);
+    assert!(message.raw == raw && message.body_start <= raw.len() && message.parts.len() <= limits.parts + 1);
+    for (at, part) in message.parts.iter().enumerate() {
+        assert_eq!(part.id.0 as usize, at);
+        assert!(part.parent.is_none_or(|parent| (parent.0 as usize) < at), "a part before what holds it");
+        assert!(part.parent.is_some() || at == 0 || part.depth > 0 || part.kind != mailweir::mail::PartKind::Message);
+        assert!(part.span.is_none_or(|span| span.start <= span.end && span.end <= raw.len()), "a place that is not there");
+    }
+    assert!(message.findings.iter().all(|finding| finding.code != "content.fault"), "a reader panicked");
+}
+
+/// Our reading of a message beside mail-parser's: what it hands out as attachments is among what we saw, or we said that we stopped.
+pub fn readings(input: &[u8]) {
+    let Some(theirs) = MessageParser::default().parse(input) else { return };
+    // Dropping its deeply nested messages recurses; so few bytes cannot nest deep enough to matter.
+    if input.len() > 64 << 10 {
+        std::mem::forget(theirs);
+        return;
+    }
+    let ours = content::decompose(Bytes::copy_from_slice(input), &limits());
+    if ours.findings.iter().any(|finding| matches!(finding.class, mailweir::mail::Class::CouldNotTell { .. })) {
+        return;
+    }
+    for part in &theirs.parts {
+        let (PartType::Binary(bytes) | PartType::InlineBinary(bytes)) = &part.body else { continue };
+        let trimmed = bytes.trim_ascii();
+        let seen = |have: &Bytes| have[..] == bytes[..] || memchr::memmem::find(have, trimmed).is_some();
+        assert!(trimmed.is_empty() || seen(&ours.raw) || ours.parts.iter().any(|part| seen(&part.data)), "an attachment that we did not see");
+    }
+}
+
+/// One reading or container alone (`MAILWEIR_FUZZ_READER` names it, else all of them one after the other), and the types of content.
+pub fn reader(input: &[u8]) {
+    let data = Bytes::copy_from_slice(input);
+    content::true_type(&data);
+    let only = std::env::var("MAILWEIR_FUZZ_READER").ok();
+    for (name, _) in content::methods().filter(|(name, _)| only.as_deref().is_none_or(|only| only == *name)) {
+        let found = content::alone(name, &data, &limits());
+        assert!(found.is_some_and(|found| found <= limits().parts), "{name}");
     }
 }
 

@@ -64,5 +64,27 @@ pub fn methods() -> impl Iterator<Item = (&'static str, &'static str)> {
     readings.chain(unpack::CONTAINERS.iter().map(|container| (container.name, container.opens)))
 }
 
+/// Runs one of the [`methods`] alone over `data`, whatever it is: for fuzzing and measuring. Tells how much it found, `None` where there
+/// is no such method. Unlike [`decompose`] it lets a panic through.
+pub fn alone(name: &str, data: &Bytes, limits: &Limits) -> Option<usize> {
+    let mut budget = limits::Budget::supervised(limits, Arc::new(Alone));
+    let passwords = ["infected".to_owned()];
+    let mut finds = find::Finds::new(&mut budget, limits.parts).with_passwords(&passwords);
+    let leaf = find::Leaf { data, name: None, declared: "", charset: "", true_type: sniff::true_type(data) };
+    if let Some(reading) = mime::READINGS.iter().find(|reading| reading.name == name) {
+        (reading.read)(&leaf, &mut finds);
+    } else {
+        let container = unpack::CONTAINERS.iter().find(|container| container.name == name)?;
+        let _says = (container.is)(&leaf);
+        (container.open)(&leaf, &mut finds);
+    }
+    Some(finds.items.len())
+}
+
+/// What `data` is, by its first bytes and structure: a short name as in [`crate::mail::Part::true_type`], empty if unknown.
+pub fn true_type(data: &[u8]) -> &'static str {
+    sniff::true_type(data)
+}
+
 #[cfg(test)]
 mod tests;

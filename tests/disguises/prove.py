@@ -1,0 +1,133 @@
+"""Proves disguises: something that shares no code with the gateway must get the payload out of each.
+
+Mail decoders: Python's email, munpack, reformime, ripmime, Perl's MIME::Parser. Where a decoder hands out something that a person's
+program would open in one more step, the disguise names that step (`STEPS` below), and the proof names decoder and step.
+"""
+
+import email
+import email.policy
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import frame
+
+HERE = Path(__file__).resolve().parent
+
+# Name of a step to a function from the bytes at hand to the files it gets out of them.
+STEPS = {}
+
+
+def python_email(paths):
+    """Every leaf that Python's email hands out, twice: its strict reading of line ends, and as a client stores it (LF)."""
+    for name, path in paths.items():
+        raw = path.read_bytes()
+        for policy in (email.policy.compat32, email.policy.default):
+            for form in (raw, raw.replace(b"\r\n", b"\n")):
+                try:
+                    message = email.message_from_bytes(form, policy=policy)
+                    for part in message.walk():
+                        if part.is_multipart():
+                            continue
+                        body = part.get_payload(decode=True)
+                        if body:
+                            yield name, body
+                except Exception:  # What it cannot read it does not prove.
+                    continue
+
+
+def perl(paths):
+    """Every leaf of Perl's MIME::Parser, all files in one process."""
+    by_path = {str(path): name for name, path in paths.items()}
+    run = subprocess.run(
+        ["perl", str(HERE / "decode.pl")], input="\n".join(by_path).encode(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=300
+    )
+    at, out = 0, run.stdout
+    while at < len(out):
+        end = out.index(b"\n", at)
+        path, length = out[at:end].decode().rsplit(" ", 1)
+        yield by_path[path], out[end + 1 : end + 1 + int(length)]
+        at = end + 1 + int(length)
+
+
+def each_file(folder):
+    """Every file below a folder."""
+    for root, _, files in os.walk(folder):
+        for file in files:
+            path = os.path.join(root, file)
+            if os.path.isfile(path) and not os.path.islink(path):
+                yield Path(path).read_bytes()
+
+
+def by_command(command):
+    """A decoder that unpacks into the folder it runs in; `command` gives its words for a file."""
+
+    def decode(paths):
+        for name, path in paths.items():
+            with tempfile.TemporaryDirectory() as folder:
+                try:
+                    words, stdin = command(path, folder)
+                    subprocess.run(words, cwd=folder, input=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=10)
+                except (OSError, subprocess.TimeoutExpired):
+                    continue
+                for body in each_file(folder):
+                    yield name, body
+
+    return decode
+
+
+def lf(path):
+    """The message as a mailbox on Unix holds it."""
+    return path.read_bytes().replace(b"\r\n", b"\n")
+
+
+DECODERS = {
+    "python": (python_email, "python3"),
+    "perl": (perl, "perl"),
+    "munpack": (by_command(lambda path, folder: (["munpack", "-q", "-f", "-t", "-C", folder, str(path)], None)), "munpack"),
+    "ripmime": (by_command(lambda path, folder: (["ripmime", "-i", str(path), "-d", folder, "--overwrite"], None)), "ripmime"),
+    "reformime": (by_command(lambda path, folder: (["reformime", "-x" + folder + "/part-"], lf(path))), "reformime"),
+}
+
+
+def prove(disguises, folder, containers=None):
+    """`name` to what proved it (`decoder` or `decoder + step`); what is not proved is missing or empty.
+
+    `containers`, the module prove_containers, gets `prove(those, parts, payload) -> {name: proof}`, where `parts[name][decoder]` is the
+    list of files which that decoder got out of the message.
+    """
+    wanted = frame.payload()
+    paths = {disguise.name: Path(folder).resolve() / f"{disguise.name}.eml" for disguise in disguises if disguise.want != "delivered"}
+    parts = {name: {} for name in paths}
+    for decoder, (decode, program) in DECODERS.items():
+        if shutil.which(program) is None:
+            continue
+        for name, body in decode(paths):
+            parts[name].setdefault(decoder, []).append(body)
+    proofs = {}
+    for disguise in disguises:
+        if disguise.group != "mime" or disguise.want == "delivered":
+            continue
+        by = []
+        for decoder, bodies in parts[disguise.name].items():
+            bodies = list(dict.fromkeys(bodies))
+            for step in disguise.steps:
+                bodies = [result for body in bodies for result in stepped(step, body)]
+            if any(wanted in body for body in bodies):
+                by.append(decoder)
+        if by:
+            proofs[disguise.name] = " + ".join([",".join(by), *disguise.steps])
+    if containers is not None:
+        those = [disguise for disguise in disguises if disguise.group == "container" and disguise.want != "delivered"]
+        proofs.update(containers.prove(those, parts, wanted))
+    return proofs
+
+
+def stepped(step, body):
+    """What one step gets out of one file; nothing where it cannot read it."""
+    try:
+        return [bytes(result) for result in STEPS[step](body) if result]
+    except Exception:  # Not for this step.
+        return []

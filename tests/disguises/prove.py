@@ -1,7 +1,8 @@
 """Proves disguises: something that shares no code with the gateway must get the payload out of each.
 
 Mail decoders: Python's email, munpack, reformime, ripmime, Perl's MIME::Parser. Where a decoder hands out something that a person's
-program would open in one more step, the disguise names that step (`STEPS` below), and the proof names decoder and step.
+program would open in one more step, the disguise names that step (see `steps.py`), and the proof names decoder and step.
+npm's postal-mime is asked too where `DISGUISES_NODE` names a folder in which it is installed.
 """
 
 import email
@@ -13,11 +14,9 @@ import tempfile
 from pathlib import Path
 
 import frame
+import steps
 
 HERE = Path(__file__).resolve().parent
-
-# Name of a step to a function from the bytes at hand to the files it gets out of them.
-STEPS = {}
 
 
 def python_email(paths):
@@ -29,6 +28,9 @@ def python_email(paths):
                 try:
                     message = email.message_from_bytes(form, policy=policy)
                     for part in message.walk():
+                        for around in (part.preamble, part.epilogue):
+                            if around:
+                                yield name, around.encode("utf-8", "surrogateescape")
                         if part.is_multipart():
                             continue
                         body = part.get_payload(decode=True)
@@ -38,12 +40,17 @@ def python_email(paths):
                     continue
 
 
-def perl(paths):
-    """Every leaf of Perl's MIME::Parser, all files in one process."""
+def in_one_process(words):
+    """A decoder that is given the paths of all messages on its standard input."""
+    return lambda paths: read_batch(words(), paths)
+
+
+def read_batch(words, paths):
+    """What such a decoder wrote: for each file it got out, a line "PATH LENGTH" and the bytes."""
+    if words is None:
+        return
     by_path = {str(path): name for name, path in paths.items()}
-    run = subprocess.run(
-        ["perl", str(HERE / "decode.pl")], input="\n".join(by_path).encode(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=300
-    )
+    run = subprocess.run(words, input="\n".join(by_path).encode(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=300)
     at, out = 0, run.stdout
     while at < len(out):
         end = out.index(b"\n", at)
@@ -68,14 +75,30 @@ def by_command(command):
         for name, path in paths.items():
             with tempfile.TemporaryDirectory() as folder:
                 try:
-                    words, stdin = command(path, folder)
-                    subprocess.run(words, cwd=folder, input=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=10)
+                    subprocess.run(command(path, folder), cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=10)
                 except (OSError, subprocess.TimeoutExpired):
                     continue
                 for body in each_file(folder):
                     yield name, body
 
     return decode
+
+
+def reformime(paths):
+    """Every section that reformime decodes, one behind the other. (Its -x, files by name, is not sound in every version.)"""
+    for name, path in paths.items():
+        try:
+            run = subprocess.run(["reformime", "-X", "cat"], input=lf(path), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=10)
+        except (OSError, subprocess.TimeoutExpired):
+            continue
+        if run.stdout:
+            yield name, run.stdout
+
+
+def postal_mime():
+    """How npm's postal-mime is run, where somebody says where it is."""
+    folder = os.environ.get("DISGUISES_NODE")
+    return ["node", str(HERE / "decode.mjs"), folder] if folder else None
 
 
 def lf(path):
@@ -85,10 +108,11 @@ def lf(path):
 
 DECODERS = {
     "python": (python_email, "python3"),
-    "perl": (perl, "perl"),
-    "munpack": (by_command(lambda path, folder: (["munpack", "-q", "-f", "-t", "-C", folder, str(path)], None)), "munpack"),
-    "ripmime": (by_command(lambda path, folder: (["ripmime", "-i", str(path), "-d", folder, "--overwrite"], None)), "ripmime"),
-    "reformime": (by_command(lambda path, folder: (["reformime", "-x" + folder + "/part-"], lf(path))), "reformime"),
+    "perl": (in_one_process(lambda: ["perl", str(HERE / "decode.pl")]), "perl"),
+    "munpack": (by_command(lambda path, folder: ["munpack", "-q", "-f", "-t", "-C", folder, str(path)]), "munpack"),
+    "ripmime": (by_command(lambda path, folder: ["ripmime", "-i", str(path), "-d", folder, "--overwrite"]), "ripmime"),
+    "reformime": (reformime, "reformime"),
+    "postal-mime": (in_one_process(postal_mime), "node"),
 }
 
 
@@ -114,7 +138,7 @@ def prove(disguises, folder, containers=None):
         for decoder, bodies in parts[disguise.name].items():
             bodies = list(dict.fromkeys(bodies))
             for step in disguise.steps:
-                bodies = [result for body in bodies for result in stepped(step, body)]
+                bodies = list(dict.fromkeys(result for body in bodies for result in stepped(step, body)))
             if any(wanted in body for body in bodies):
                 by.append(decoder)
         if by:
@@ -127,7 +151,10 @@ def prove(disguises, folder, containers=None):
 
 def stepped(step, body):
     """What one step gets out of one file; nothing where it cannot read it."""
+    out = []
     try:
-        return [bytes(result) for result in STEPS[step](body) if result]
-    except Exception:  # Not for this step.
-        return []
+        for result in steps.find(step)(body):
+            out.append(bytes(result))
+    except Exception:  # Not for this step, or no further.
+        pass
+    return [result for result in out if result]

@@ -147,12 +147,12 @@ def lines(payload):
     add("no-first", "no first delimiter", mail(thing + b"--" + B + CRLF + TEXT + b"--" + B + b"--\r\n"), ("entity",))
     add("only-end", "an end and nothing else", mail(thing + b"--" + B + b"--\r\n"), ("entity",))
     add("no-lines", "no delimiters at all", mail(thing), ("entity",))
-    add("preamble", "the attachment before the first delimiter", mail(thing + CRLF + body(TEXT)), ("preamble", "entity"))
-    add("preamble-uu", "uuencode before the first delimiter", mail(uu(payload) + CRLF + body(TEXT)), ("preamble", "uudecode"))
-    add("epilogue", "the attachment behind the end", mail(body(TEXT) + CRLF + thing), ("epilogue", "entity"))
-    add("epilogue-uu", "uuencode behind the end", mail(body(TEXT) + CRLF + uu(payload)), ("epilogue", "uudecode"))
+    add("preamble", "the attachment before the first delimiter", mail(thing + CRLF + body(TEXT)), ("entity",))
+    add("preamble-uu", "uuencode before the first delimiter", mail(uu(payload) + CRLF + body(TEXT)), ("uudecode",))
+    add("epilogue", "the attachment behind the end", mail(body(TEXT) + CRLF + thing), ("entity",))
+    add("epilogue-uu", "uuencode behind the end", mail(body(TEXT) + CRLF + uu(payload)), ("uudecode",))
     add("epilogue-parts", "delimiters of another name behind the end",
-        mail(body(TEXT) + CRLF + body(thing, b=b"another")), ("epilogue", "body-parts"))
+        mail(body(TEXT) + CRLF + body(thing, b=b"another")), ("body-parts",))
     add("mid-line", "at the end of a line of text",
         mail(b"--" + B + CRLF + TEXT[:-2] + b"--" + B + CRLF + thing + b"--" + B + b"--\r\n"))
     add("joined", "no line end before it in base64", mail(body(TEXT, last=False) + b"--" + B + CRLF + thing[:-2] + b"--" + B + b"--\r\n"))
@@ -194,7 +194,7 @@ def lines(payload):
         multi(inner.replace(b"%s", b"in") + body(TEXT, b=b"in"), b"Content-Type: text/plain\r\n\r\nhello\r\n--in\r\n" + thing + b"--in--\r\n"))
     add("qp-hidden", "written as quoted-printable in a quoted-printable part",
         multi(TEXT, b"Content-Type: multipart/mixed; boundary=in\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n" +
-              quoted(body(thing, b=b"in"))), ("quopri", "parts-in"))
+              quoted(body(thing, b=b"in"))), ("raw", "quopri", "parts-in"))
     add("alternative-last", "the payload in the last of two alternatives",
         multi(TEXT, b'Content-Type: text/html; name="paper.com"\r\n' + BASE64 + CRLF + ragged(payload),
               field=MIXED.replace(b"mixed", b"alternative")))

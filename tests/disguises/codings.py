@@ -77,6 +77,7 @@ def base64s(payload):
         ("soft-breaks", "lines that end like quoted-printable", CRLF.join(lines).replace(CRLF, b"=\r\n") + CRLF),
         ("escaped", "its letters as quoted-printable escapes", quoted(text)),
         ("dot-lines", "a line with a lone dot in it", CRLF.join(lines[:2] + [b"."] + lines[2:]) + CRLF),
+        ("equals-is-a", "padding for the letter A, as some clients read it", text.replace(b"A", b"=") + CRLF),
         ("twice", "encoded twice", b64(text)),
         ("thrice", "encoded three times", b64(base64.b64encode(text))),
         ("of-qp", "around quoted-printable", b64(quoted(payload))),
@@ -91,7 +92,18 @@ def base64s(payload):
         "of-qp": ("quopri",),
         "of-uu": ("uudecode",),
         "of-mime": ("entity",),
-        "escaped": ("quopri", "base64"),
+        "escaped": ("raw", "quopri", "base64"),
+        "chunks": ("raw", "coreutils-base64"),
+        "chunks-joined": ("raw", "coreutils-base64"),
+        "chunks-bytes": ("raw", "coreutils-base64"),
+        "chunks-bytes-lines": ("raw", "coreutils-base64"),
+        "halves": ("raw", "coreutils-base64"),
+        "halves-empty-line": ("raw", "coreutils-base64"),
+        "halves-joined": ("raw", "coreutils-base64"),
+        "begin-line": ("raw", "uudecode"),
+        "pem": ("raw", "pem"),
+        "equals-is-a": ("raw", "equals-is-a", "base64"),
+        "odd-letter-first": ("raw", "last-block", "base64"),
     }
     second = {"no-padding", "url-alphabet", "soft-breaks", "quoted-lines"}
     for name, idea, content in rows:
@@ -158,6 +170,17 @@ def yenc(data: bytes, name: bytes, part=None, total=0, crc=True) -> bytes:
     elif crc:
         tail += b" crc32=%08x" % zlib.crc32(data)
     return CRLF.join([first, *rows, tail, b""])
+
+
+XX = b"+-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+def xx(data: bytes) -> bytes:
+    """xxencode: uuencode in an alphabet of its own."""
+    rows = []
+    for row in uu(data).split(CRLF)[1:-3]:
+        rows.append(bytes(XX[(c - 32) & 63] for c in row))
+    return CRLF.join([b"begin 644 paper.com", *rows, b"+", b"end", b""])
 
 
 HQX = b'!"#$%&\'()*+,-012345689@ABCDEFGHIJKLMNPQRSTUVXYZ[`abcdefhijklmpqr'
@@ -230,6 +253,9 @@ def others(payload):
     shelf.add("cte-no-begin", "as the transfer encoding, lines without begin and end",
               multi(TEXT, leaf(payload, encoding=b"Content-Transfer-Encoding: x-uuencode\r\n", body=CRLF.join(rows[1:-3]) + CRLF)), ("uulines",))
     shelf.add("octets-7bit", "in an attachment without a transfer encoding", multi(TEXT, leaf(payload, encoding=b"", body=plain)), ("uudecode",))
+    coded = xx(payload)
+    shelf.add("xxencode", "xxencode in a plain text", whole(coded), ("xxdecode",))
+    shelf.add("xxencode-attached", "xxencode attached in base64", multi(TEXT, leaf(b"", kind=b'Content-Type: application/octet-stream; name="p.xxe"\r\n', body=b64(coded))), ("xxdecode",))
     shelf.add("base64-then", "base64 of it, named .uue", multi(TEXT, leaf(payload, kind=b'Content-Type: application/x-uuencode; name="p.uue"\r\n', body=b64(plain))), ("uudecode",))
     made = shelf.made
     shelf = Shelf("yenc", "yEnc")

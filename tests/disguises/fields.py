@@ -58,6 +58,8 @@ def encodings(payload):
         ("long-before", "a field of 3000 characters before it", b"X-Long: " + b"abcdefg " * 375 + b"\r\n%s: base64\r\n"),
         ("long-comment", "a comment of 1500 characters before it", b"%s: (" + b"abcd " * 300 + b") base64\r\n"),
         ("many-before", "300 other fields before it", b"".join(b"X-F%d: v\r\n" % at for at in range(300)) + b"%s: base64\r\n"),
+        ("thousands-before", "3000 other fields before it", b"".join(b"X-F%d: v\r\n" % at for at in range(3000)) + b"%s: base64\r\n"),
+        ("huge-before", "a field of 150 kB before it", b"X-Long: " + b"abcdefghij klmnopq\r\n " * 7500 + b"end\r\n%s: base64\r\n"),
         ("colon-only", "a line with nothing but a colon before it", b": nothing\r\n%s: base64\r\n"),
         ("from-line", "a From_ line before it", b">From ann@partner.example Mon Mar  2 09:12:44 2026\r\n%s: base64\r\n"),
         ("name-transfer-encoding", "only Transfer-Encoding", b"Transfer-Encoding: base64\r\n"),
@@ -71,7 +73,7 @@ def encodings(payload):
         ("form-feed", "a form feed behind the value", b"%s: base64\x0c\r\n"),
         ("nbsp", "a no-break blank behind the value", b"%s: base64\xa0\r\n"),
     ]
-    unsaid = {"unknown-value", "says-7bit", "says-nothing", "name-transfer-encoding", "name-content-encoding", "x-prefix", "dash"}
+    unsaid = {"thrice", "indented", "unknown-value", "says-7bit", "says-nothing", "name-transfer-encoding", "name-content-encoding", "x-prefix", "dash"}
     unsaid |= {"list-last", "two-words-last", "angle", "word-q", "word-b"}
     for name, idea, field in rows:
         encoding = field.replace(b"%s", CTE)
@@ -95,15 +97,17 @@ def encodings(payload):
         message = multi(TEXT, leaf(payload, encoding=field.replace(b"%s", CTE), body=quoted(payload)))
         shelf.add(name, idea, message, ("quopri",) if name in ("qp-underscore", "qp-unsaid", "qp-says-8bit") else ())
     inner = body(TEXT, leaf(payload))
+    shelf.add("raw-thrice-qp", "base64 between two quoted-printables", multi(TEXT, leaf(payload, encoding=b"%s: quoted-printable\r\n%s: base64\r\n%s: quoted-printable\r\n".replace(b"%s", CTE))),
+              ("raw", "base64"))
     shelf.add("on-multipart-not-done", "base64 on the multipart, which is not encoded", multi(TEXT, leaf(payload), field=MIXED + BASE64))
     shelf.add("on-multipart-qp-not-done", "quoted-printable on the multipart, which is not encoded",
               multi(TEXT, leaf(payload), field=MIXED + b"Content-Transfer-Encoding: quoted-printable\r\n"))
-    shelf.add("on-multipart-done", "the whole multipart in base64", head() + VERSION + MIXED + BASE64 + CRLF + ragged(inner), ("base64", "parts"))
+    shelf.add("on-multipart-done", "the whole multipart in base64", head() + VERSION + MIXED + BASE64 + CRLF + ragged(inner), ("raw", "base64", "parts"))
     shelf.add("on-inner-multipart-done", "an inner multipart in base64",
               multi(TEXT, b'Content-Type: multipart/mixed; boundary="in"\r\n' + BASE64 + CRLF + ragged(body(leaf(payload), b=b"in"))),
-              ("base64", "parts-in"))
+              ("raw", "base64", "parts-in"))
     shelf.add("on-multipart-qp-done", "the whole multipart in quoted-printable",
-              head() + VERSION + MIXED + b"Content-Transfer-Encoding: quoted-printable\r\n" + CRLF + quoted(inner), ("quopri", "parts"))
+              head() + VERSION + MIXED + b"Content-Transfer-Encoding: quoted-printable\r\n" + CRLF + quoted(inner), ("raw", "quopri", "parts"))
     shelf.add("inherited", "base64 said on the multipart only, and only the leaf is encoded",
               multi(TEXT, leaf(payload, encoding=b""), field=MIXED + BASE64), ("base64",))
     return shelf.made
@@ -164,6 +168,7 @@ def types(payload):
         ("long", "a parameter of 3000 characters before the boundary",
          b'Content-Type: multipart/mixed; a="' + b"abcdefg " * 375 + b'"; boundary="=_part_7731"\r\n'),
         ("folded-everywhere", "folded at every place", b'Content-Type:\r\n\tmultipart/mixed\r\n\t;\r\n\tboundary\r\n\t=\r\n\t"=_part_7731"\r\n'),
+        ("huge", "a parameter of 100 kB before the boundary", b'Content-Type: multipart/mixed; a="' + b"abcdefg\r\n " * 10000 + b'"; boundary="=_part_7731"\r\n'),
         ("field-behind", "the field a second time at the very end, as text/plain",
          b"Content-Type: %s\r\nX-A: 1\r\nX-B: 2\r\nX-C: 3\r\ncontent-type: text/plain\r\n"),
     ]
@@ -196,7 +201,7 @@ def types(payload):
     shelf.add("leaf-image", "the attachment as image/png", multi(TEXT, leaf(payload, kind=b'Content-Type: image/png; name="paper.png"\r\n')))
     shelf.add("leaf-nonsense", "the attachment with a type of nonsense", multi(TEXT, leaf(payload, kind=b"Content-Type: %%%\r\n")))
     shelf.add("leaf-multipart", "the attachment as multipart/mixed without a boundary", multi(TEXT, leaf(payload, kind=b"Content-Type: multipart/mixed\r\n")),
-              ("base64",))
+              ("raw", "base64"))
     shelf.add("leaf-message", "the attachment as message/rfc822 in base64, which is none",
               multi(TEXT, leaf(payload, kind=b"Content-Type: message/rfc822\r\n")), ("base64",))
     shelf.add("leaf-signature", "the attachment as application/pgp-signature", multi(TEXT, leaf(payload, kind=b"Content-Type: application/pgp-signature\r\n")))

@@ -6,6 +6,8 @@ import contents
 import fields
 import labels
 import nesting
+import pages
+import sealed
 from frame import Disguise, with_attachment
 
 TWINS = (
@@ -40,7 +42,7 @@ def disguises(payload):
     yield Disguise("plain-base64", "mime", "an ordinary base64 attachment", with_attachment(payload, "paper.com"))
     makers = [
         fields.encodings, fields.types, boundaries.names, boundaries.lines, codings.base64s, codings.quoteds, codings.others, nesting.nests,
-        contents.charsets, contents.pages, contents.cards, contents.openpgp, contents.smime, contents.apple, labels.labels,
+        contents.charsets, contents.cards, contents.apple, pages.pages, sealed.openpgp, sealed.smime, labels.labels,
     ]  # fmt: skip
     for make in makers:
         yield from make(payload)

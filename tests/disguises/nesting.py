@@ -1,7 +1,6 @@
 """Disguises by nesting: messages in messages, multiparts in multiparts, pieces of messages, mailboxes."""
 
-import base64
-
+from boundaries import uu
 from frame import CRLF, b64, head
 from pieces import ATTACHED, B, BASE64, MIXED, QP, TEXT, VERSION, Shelf, body, leaf, multi, quoted, ragged, single
 
@@ -40,7 +39,7 @@ def nests(payload):
     add("message-bom", "a byte order mark before the inner header", mail(message + CRLF + b"\xef\xbb\xbf" + inner), ("message",))
     add("message-no-header", "message/rfc822 with no header but the type", mail(message + CRLF + MIXED.replace(B, b"in") + CRLF + body(TEXT, leaf(payload), b=b"in")))
     add("message-text-only", "message/rfc822 that holds uuencode",
-        mail(message + CRLF + head() + CRLF + _uu(payload)), ("uudecode",))
+        mail(message + CRLF + head() + CRLF + uu(payload)), ("uudecode",))
     for depth in (5, 12, 25):
         deep = inner
         for level in range(depth):
@@ -93,10 +92,6 @@ def nests(payload):
     add("external-local", "message/external-body with the content in its phantom body", mail(external % b'local-file; name="/tmp/p"' + leaf(payload)), ("entity",))
     add("external-mail", "message/external-body by mail server, the content in the phantom body",
         mail(external % b'mail-server; server="x@partner.example"' + leaf(payload)), ("entity",))
-    add("external-url", "message/external-body by URL with nothing here",
-        mail(external % b'URL; URL="http://files.partner.example/paper.com"' + b"Content-Type: application/octet-stream; name=paper.com\r\n\r\n"), want="held")
-    add("external-ftp", "message/external-body by FTP with nothing here",
-        mail(external % b'anon-ftp; site="files.partner.example"; name="paper.com"' + b"Content-Type: application/octet-stream\r\n\r\n"), want="held")
     related = (b"From: <Saved by hand>\r\nSubject: page\r\n" + VERSION + MIXED.replace(b"mixed", b"related") + CRLF +
                body(b"Content-Type: text/html\r\nContent-Location: http://partner.example/\r\n\r\n<p>page\r\n",
                     b"Content-Location: http://partner.example/paper.com\r\n" + leaf(payload)))
@@ -110,11 +105,20 @@ def nests(payload):
     add("message-base64-cr", "a message with old Macintosh line ends in base64", mail(message + BASE64 + CRLF + b64(inner.replace(CRLF, b"\r"))), ("cr", "message"))
     add("message-utf16", "a message as UTF-16 text in base64", mail(leaf(b"", kind=b'Content-Type: text/plain; name="a.eml"\r\n', body=b64(b"\xff\xfe" + inner.decode("latin-1").encode("utf-16-le")))),
         ("codec:utf-16", "message"))
-    add("message-in-uu", "a message in uuencode in a text", single(b"Content-Type: text/plain\r\n\r\n" + _uu(inner, b"a.eml")), ("uudecode", "message"))
+    add("message-in-uu", "a message in uuencode in a text", single(b"Content-Type: text/plain\r\n\r\n" + uu(inner, b"a.eml")), ("uudecode", "message"))
+    for name, coding in (("uu", uu(inner, b"a.eml")), ("qp-soft", b"=\r\n".join(b"=%02X" % byte for byte in inner) + CRLF)):
+        field = b"x-uuencode" if name == "uu" else b"quoted-printable"
+        add(f"message-{name}", f"message/rfc822 as {field.decode()}", mail(message + b"Content-Transfer-Encoding: " + field + CRLF * 2 + coding), ("message",))
+    add("multipart-uu", "an inner multipart as x-uuencode",
+        mail(b"Content-Type: multipart/mixed; boundary=in\r\nContent-Transfer-Encoding: x-uuencode\r\n\r\n" + uu(body(leaf(payload), b=b"in"))), ("raw", "uudecode", "parts-in"))
+    add("message-twice-base64", "message/rfc822 in base64 of base64", mail(message + BASE64 + CRLF + b64(b64(inner))), ("base64", "message"))
+    add("message-html", "a message as text/html", mail(leaf(b"", kind=b'Content-Type: text/html; name="a.html"\r\n', body=b64(inner))), ("message",))
+    add("message-lead", "a message behind two lines of words", mail(leaf(b"", body=b64(b"Original message follows\r\n\r\n" + inner))), ("after-words", "message"))
+    add("content-length", "a Content-Length that ends before the attachment", multi(TEXT, leaf(payload), version=VERSION + b"Content-Length: 20\r\nLines: 1\r\n"))
+    deep = leaf(payload)
+    for level in range(150):
+        name = b"v%d" % level
+        deep = b'Content-Type: multipart/mixed; boundary="' + name + b'"\r\n\r\n' + body(deep, b=name)
+    add("multiparts-150", "150 multiparts in one another", mail(deep))
     return shelf.made
 
-
-def _uu(data, name=b"paper.com"):
-    from boundaries import uu
-
-    return uu(data, name)

@@ -63,6 +63,11 @@ def uudecode(raw):
             yield b"".join(uulines(b"\n".join(rows[at + 1 :])))
 
 
+def uu_of(letter):
+    """A letter of xxencode as the one of uuencode."""
+    return b"+-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz".index(letter) + 32
+
+
 def uulines(raw):
     """Lines of uuencode up to the first that is none."""
     out = b""
@@ -260,6 +265,15 @@ STEPS = {
     "mbox": mailbox_of,
     "pasted": lambda raw: leaves(re.split(rb"-----\r?\n", raw)[1]),
     "cr": lambda raw: [raw.replace(b"\r", b"\n")],
+    "raw": lambda raw: [raw],
+    "coreutils-base64": lambda raw: [subprocess.run(["base64", "-d", "-i"], input=raw, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=20).stdout],
+    "equals-is-a": lambda raw: [raw.replace(b"=", b"A")],
+    "last-block": lambda raw: [re.split(rb"\r?\n\r?\n", raw.strip())[-1]],
+    "after-words": lambda raw: [re.split(rb"\r?\n\r?\n", raw, maxsplit=1)[1]],
+    "xxdecode": lambda raw: uudecode(re.sub(rb"(?m)^[+\-0-9A-Za-z]{4,}\r?$", lambda row: bytes(uu_of(c) for c in row[0].strip()), raw)),
+    "flowed": lambda raw: [re.sub(rb" \r?\n", b"", raw)],
+    "undash": lambda raw: [re.sub(rb"(?m)^- ", b"", raw)],
+    "lstrip": lambda raw: [re.sub(rb"(?m)^[ \t]+", b"", raw)],
     "unquote": lambda raw: [re.sub(rb"(?m)^> ", b"", raw)],
     "uudecode": uudecode,
     "uulines": uulines,

@@ -39,7 +39,6 @@ def names(payload):
         ("text-after-quotes", "letters behind the closing quote", b'boundary="good"ness', b"good"),
         ("text-after-quotes-in", "letters behind the closing quote belong to it", b'boundary="good"ness', b"goodness"),
         ("semicolon-in", "a semicolon within the quotes", b'boundary="good;ness"', b"good;ness"),
-        ("semicolon-cut", "a semicolon within the quotes cuts it", b'boundary="good;ness"', b"good"),
         ("semicolon-unquoted", "a semicolon right behind", b"boundary=good;ness", b"good"),
         ("comma-behind", "a comma behind it", b"boundary=good, charset=x", b"good"),
         ("blank-unquoted", "a blank within, without quotes, cuts it", b"boundary=good ness", b"good"),
@@ -79,7 +78,6 @@ def names(payload):
         ("percent-bare", "with escapes, charset and language empty", b"boundary*=''g%6fod", b"good"),
         ("percent-no-marks", "with escapes and no charset at all", b"boundary*=g%6fod", b"good"),
         ("percent-quoted", "with charset and escapes, in quotes", b"boundary*=\"us-ascii'en'g%6fod\"", b"good"),
-        ("percent-undeclared", "escapes where none are announced, decoded in the delimiters", b'boundary="g%6fod"', b"good"),
         ("percent-kept", "escapes where none are announced, kept in the delimiters", b'boundary="g%6fod"', b"g%6fod"),
         ("percent-pieces", "in two pieces with escapes", b"boundary*0*=us-ascii''g%6f; boundary*1*=%6fd", b"good"),
         ("percent-mixed-pieces", "in two pieces, only the second with escapes", b"boundary*0=go; boundary*1*=%6fd", b"good"),
@@ -92,13 +90,11 @@ def names(payload):
         ("after-escaped-quote", "behind a parameter that ends with an escaped quote", b'name="x\\"; boundary=good', b"good"),
         ("no-separator", "behind another parameter, no semicolon between", b'name="x" boundary="good"', b"good"),
         ("word-boundary", "the word boundary twice", b"boundary=boundary=good", b"boundary=good"),
-        ("word-boundary-cut", "the word boundary twice, the last is used", b"boundary=boundary=good", b"good"),
         ("name-quoted", "the parameter's name in quotes", b'"boundary"="good"', b"good"),
         ("name-upper", "the parameter's name in capitals", b'BOUNDARY="good"', b"good"),
         ("behind-many", "behind 200 other parameters", b"".join(b"p%d=v; " % at for at in range(200)) + b"boundary=good", b"good"),
         ("x-boundary", "x-boundary first, then boundary", b"x-boundary=other; boundary=good", b"good"),
         ("empty-first", "an empty one, then a good one", b"boundary=; boundary=good", b"good"),
-        ("case-changed", "in capitals, the delimiters in small letters", b"boundary=GOOD", b"good"),
     ]
     for name, idea, parameter, used in rows:
         message = head() + VERSION + mixed + parameter + CRLF + CRLF + body(TEXT, leaf(payload), b=used)
@@ -131,10 +127,8 @@ def lines(payload):
     add("letters-after", "letters right behind", multi(TEXT, thing, after=b"X"))
     add("dash-after", "one dash right behind", multi(TEXT, thing, after=b"-"))
     add("vertical-tab-after", "a vertical tab behind", multi(TEXT, thing, after=b"\x0b"))
-    add("indented", "indented by a blank", mail((body(TEXT, thing)).replace(b"--" + B, b" --" + B)))
     add("three-dashes", "three dashes before it", mail((body(TEXT, thing)).replace(b"--" + B, b"---" + B)))
     add("one-dash", "one dash before it", mail((body(TEXT, thing)).replace(b"--" + B, b"-" + B)))
-    add("no-dashes", "no dashes before it", mail((body(TEXT, thing)).replace(b"--" + B, B)))
     add("early-end", "the end before the attachment", mail(body(TEXT) + body(thing)))
     add("early-end-only", "the end before everything", mail(b"--" + B + b"--\r\n" + body(TEXT, thing)))
     add("early-end-blanks", "the end with blanks behind, before the attachment", mail(body(TEXT, last=False) + b"--" + B + b"--  \r\n" + body(thing)))
@@ -159,8 +153,6 @@ def lines(payload):
     add("doubled", "each delimiter twice", mail(body(TEXT, thing).replace(b"--" + B + CRLF, (b"--" + B + CRLF) * 2)))
     add("empty-parts", "30 empty parts before the attachment", multi(TEXT, *[CRLF] * 30, thing))
     add("many-parts", "150 texts before the attachment", multi(*[TEXT] * 150, thing))
-    add("in-base64", "the delimiter within the base64, which goes on behind it",
-        mail(body(TEXT, thing[:-40] + b"\r\n--" + B + b"X\r\n" + thing[-40:])))
     add("in-header", "the delimiter within the part's header",
         mail(body(TEXT, b"Content-Type: text/plain\r\n--" + B + CRLF + thing)))
     add("prefix-longer", "a longer name that starts the same within the part", mail(body(TEXT, b"X-A: b\r\n\r\ntext\r\n--" + B + b"_more\r\n" + thing)), ("body-parts-more",))

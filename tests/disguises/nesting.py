@@ -21,7 +21,7 @@ def nests(payload):
     add("message-flat", "message/rfc822 of one part", mail(message + CRLF + flat))
     add("message-base64", "message/rfc822 in base64", mail(message + BASE64 + CRLF + b64(inner)), ("message",))
     add("message-base64-ragged", "message/rfc822 in ragged base64", mail(message + BASE64 + CRLF + ragged(inner)), ("message",))
-    add("message-qp", "message/rfc822 in quoted-printable", mail(message + QP + CRLF + quoted(inner)), ("message",))
+    add("message-qp", "message/rfc822 in quoted-printable", mail(message + QP + CRLF + quoted(inner)), ("raw", "quopri", "message"))
     add("message-base64-named", "message/rfc822 in base64, attached as .eml",
         mail(b'Content-Type: message/rfc822; name="a.eml"\r\nContent-Disposition: attachment; filename="a.eml"\r\n' + BASE64 + CRLF + b64(inner)), ("message",))
     add("message-octets", "a message as application/octet-stream named .eml",
@@ -83,7 +83,7 @@ def nests(payload):
     add("forwarded-text", "a message pasted below a line of dashes", single(
         b"Content-Type: text/plain\r\n\r\nSee below.\r\n\r\n----- Forwarded message -----\r\n" + inner + b"----- End -----\r\n"), ("pasted",))
     part = b'Content-Type: message/partial; id="7731@partner.example"; number=%d; total=2\r\n\r\n'
-    add("partial-first", "the first half of message/partial", head() + VERSION + part % 1 + inner[: len(inner) // 2 // 2 * 2], want="held")
+    add("partial-first", "the first half of message/partial", head() + VERSION + part % 1 + inner[: inner.index(b"\r\n", len(inner) // 2) + 2], want="held")
     add("partial-second", "the second half of message/partial", head() + VERSION + part % 2 + ragged(payload)[20:], want="held")
     add("partial-whole", "message/partial, one of one", head() + VERSION + part.replace(b"total=2", b"total=1") % 1 + inner, ("message",))
     add("partial-inside", "message/partial as a part, one of one", mail(part.replace(b"total=2", b"total=1") % 1 + inner), ("message",))

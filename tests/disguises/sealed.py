@@ -108,7 +108,6 @@ def openpgp(payload):
     shelf.add("one-pass", "a literal packet between those of a signature", single(text + armour(signed)), ("gpg",))
     shelf.add("armour-twice", "armoured, and the armour in another literal packet", single(text + armour(literal(armour(literal(payload))))), ("gpg", "gpg"))
     shelf.add("uu-inside", "uuencode in a literal packet", single(text + armour(literal(uu(payload)))), ("gpg", "uudecode"))
-    shelf.add("signed-title", "armoured as a SIGNED MESSAGE part", single(text + armour(literal(payload), title=b"MESSAGE, PART 01/01")), ("gpg",))
     shelf.add("armour-indented", "armoured, each line indented", single(text + b"".join(b"  " + row + CRLF for row in armour(data).split(CRLF)[:-1])), ("lstrip", "gpg"))
     shelf.add("armour-page", "armoured in the pre of a page", single(b"Content-Type: text/html\r\n\r\n<pre>\r\n" + armour(data) + b"</pre>\r\n"), ("gpg",))
     inner = multi(TEXT, leaf(payload))
@@ -171,7 +170,7 @@ def smime(payload):
         ("signed-bare", "signed, the payload itself as the content", signed(payload), ("asn1",)),
         ("signed-bare-pieces", "signed, the payload itself in pieces of 5 bytes", signed(payload, 5, True), ("asn1",)),
         ("signed-twice", "signed in signed", signed(kind + BASE64 + CRLF + b64(signed(inner))), ("asn1", "entity", "asn1", "entity")),
-        ("signed-base64", "signed, the inner entity a message in base64", signed(b"Content-Type: message/rfc822\r\n" + BASE64 + CRLF + b64(single(inner))), ("asn1", "entity", "message")),
+        ("signed-base64", "signed, the inner entity a message in base64", signed(b"Content-Type: message/rfc822\r\n" + BASE64 + CRLF + b64(single(inner))), ("asn1", "after-words", "base64", "message")),
         ("data", "plain data", data(inner), ("asn1", "entity")),
         ("digested", "digested data", digested, ("asn1", "entity")),
         ("compressed", "compressed data", compressed, ("cms-uncompress", "entity")),

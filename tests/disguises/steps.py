@@ -60,7 +60,10 @@ def uudecode(raw):
                 block.append(line)
             yield base64.b64decode(b"".join(block) + b"==")
         elif re.match(rb"(?i)\s*begin(-encoded)?\s*", row):
-            yield b"".join(uulines(b"\n".join(rows[at + 1 :])))
+            try:
+                yield from uulines(b"\n".join(rows[at + 1 :]))
+            except binascii.Error:  # Words that only start with begin.
+                continue
 
 
 def uu_of(letter):

@@ -108,7 +108,9 @@ def nests(payload):
     add("message-in-uu", "a message in uuencode in a text", single(b"Content-Type: text/plain\r\n\r\n" + uu(inner, b"a.eml")), ("uudecode", "message"))
     for name, coding in (("uu", uu(inner, b"a.eml")), ("qp-soft", b"=\r\n".join(b"=%02X" % byte for byte in inner) + CRLF)):
         field = b"x-uuencode" if name == "uu" else b"quoted-printable"
-        add(f"message-{name}", f"message/rfc822 as {field.decode()}", mail(message + b"Content-Transfer-Encoding: " + field + CRLF * 2 + coding), ("message",))
+        step = ("raw", "uudecode", "message") if name == "uu" else ("raw", "quopri", "message")
+        idea = f"message/rfc822 as {field.decode()}" + ("" if name == "uu" else " with a soft break behind each byte")
+        add(f"message-{name}", idea, mail(message + b"Content-Transfer-Encoding: " + field + CRLF * 2 + coding), step)
     add("multipart-uu", "an inner multipart as x-uuencode",
         mail(b"Content-Type: multipart/mixed; boundary=in\r\nContent-Transfer-Encoding: x-uuencode\r\n\r\n" + uu(body(leaf(payload), b=b"in"))), ("raw", "uudecode", "parts-in"))
     add("message-twice-base64", "message/rfc822 in base64 of base64", mail(message + BASE64 + CRLF + b64(b64(inner))), ("base64", "message"))

@@ -1,6 +1,7 @@
 """Building blocks of the MIME disguises: fields, leaves, multiparts."""
 
 import base64
+from contextlib import contextmanager
 
 from frame import CRLF, Disguise, head
 
@@ -31,8 +32,30 @@ def quoted(data: bytes, width: int = 20) -> bytes:
     return b"".join(b"".join(out[at : at + width]) + (b"=" if at + width < len(out) else b"") + CRLF for at in range(0, len(out), width))
 
 
+_style = "ragged"
+
+
+@contextmanager
+def style(name: str):
+    """Within it, leaves that say nothing of their coding are written so: `ragged`, `folded-base64` or `folded-qp`.
+
+    In the folded ones the value of the transfer encoding stands on a line of its own, as RFC 5322 allows: who searches a text for parts
+    that no boundary cuts out may look past them.
+    """
+    global _style
+    before, _style = _style, name
+    try:
+        yield
+    finally:
+        _style = before
+
+
 def leaf(data: bytes, kind: bytes = OCTETS, encoding: bytes = BASE64, placed: bytes = ATTACHED, body=None) -> bytes:
     """An entity of one leaf; ragged base64 unless the body is given."""
+    if body is None and encoding == BASE64 and _style == "folded-base64":
+        encoding = b"Content-Transfer-Encoding:\r\n base64\r\n"
+    if body is None and encoding == BASE64 and _style == "folded-qp":
+        encoding, body = b"Content-Transfer-Encoding:\r\n quoted-printable\r\n", quoted(data)
     return kind + encoding + placed + CRLF + (ragged(data) if body is None else body)
 
 

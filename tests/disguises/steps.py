@@ -22,10 +22,11 @@ import zlib
 
 def leaves(raw):
     """Every leaf of a message by Python's email."""
-    for form in (raw, raw.replace(b"\r\n", b"\n")):
-        for part in email.message_from_bytes(form, policy=email.policy.compat32).walk():
-            if not part.is_multipart():
-                yield part.get_payload(decode=True) or b""
+    for policy in (email.policy.compat32, email.policy.default):
+        for form in (raw, raw.replace(b"\r\n", b"\n")):
+            for part in email.message_from_bytes(form, policy=policy).walk():
+                if not part.is_multipart():
+                    yield part.get_payload(decode=True) or b""
 
 
 def with_boundary(name):

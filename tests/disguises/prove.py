@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import frame
@@ -68,34 +69,43 @@ def each_file(folder):
                 yield Path(path).read_bytes()
 
 
-def by_command(command):
-    """A decoder that unpacks into the folder it runs in; `command` gives its words for a file."""
+def side_by_side(decode):
+    """A decoder that is run once for each message, two at a time; what it cannot read within ten seconds it does not prove."""
 
-    def decode(paths):
-        for name, path in paths.items():
-            with tempfile.TemporaryDirectory() as folder:
-                try:
-                    subprocess.run(command(path, folder), cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=10)
-                except (OSError, subprocess.TimeoutExpired):
-                    continue
-                for body in each_file(folder):
-                    yield name, body
-
-    return decode
-
-
-def reformime(paths):
-    """Every section that reformime decodes, one behind the other. (Its -x, files by name, is not sound in every version.)"""
-    for name, path in paths.items():
+    def one(item):
+        name, path = item
         try:
-            listed = subprocess.run(["reformime", "-i"], input=lf(path), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=10)
-            sections = ",".join(line[9:] for line in listed.stdout.decode("latin-1").split("\n") if line.startswith("section: "))
-            words = ["reformime", "-s", sections, "-X", "/bin/cat"]
-            run = subprocess.run(words, input=lf(path), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=10)
+            return [(name, body) for body in decode(path)]
         except (OSError, subprocess.TimeoutExpired):
-            continue
-        if run.stdout:
-            yield name, run.stdout
+            return []
+
+    def all_of_them(paths):
+        with ThreadPoolExecutor(2) as pool:
+            for found in pool.map(one, paths.items()):
+                yield from found
+
+    return all_of_them
+
+
+def unpacks(command):
+    """A program that writes files; `command` gives its words for a message and a folder."""
+
+    def decode(path):
+        with tempfile.TemporaryDirectory() as folder:
+            quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            subprocess.run(command(str(path), folder), cwd=folder, timeout=10, **quiet)
+            yield from each_file(folder)
+
+    return side_by_side(decode)
+
+
+def reformime(path):
+    """Every section that reformime decodes, one behind the other. (Its -x, files by name, is not sound in every version.)"""
+    message = path.read_bytes().replace(b"\r\n", b"\n")
+    ask = {"input": message, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "timeout": 10}
+    listed = subprocess.run(["reformime", "-i"], **ask).stdout.decode("latin-1")
+    sections = ",".join(line[9:] for line in listed.split("\n") if line.startswith("section: "))
+    yield subprocess.run(["reformime", "-s", sections, "-X", "/bin/cat"], **ask).stdout
 
 
 def postal_mime():
@@ -104,18 +114,13 @@ def postal_mime():
     return ["node", str(HERE / "decode.mjs"), folder] if folder else None
 
 
-def lf(path):
-    """The message as a mailbox on Unix holds it."""
-    return path.read_bytes().replace(b"\r\n", b"\n")
-
-
 DECODERS = {
     "python": (python_email, "python3"),
     "python-raw": (lambda paths: python_email(paths, undecoded=True), "python3"),
     "perl": (in_one_process(lambda: ["perl", str(HERE / "decode.pl")]), "perl"),
-    "munpack": (by_command(lambda path, folder: ["munpack", "-q", "-f", "-t", "-C", folder, str(path)]), "munpack"),
-    "ripmime": (by_command(lambda path, folder: ["ripmime", "-i", str(path), "-d", folder, "--overwrite"]), "ripmime"),
-    "reformime": (reformime, "reformime"),
+    "munpack": (unpacks(lambda path, folder: ["munpack", "-q", "-f", "-t", "-C", folder, path]), "munpack"),
+    "ripmime": (unpacks(lambda path, folder: ["ripmime", "-i", path, "-d", folder, "--overwrite"]), "ripmime"),
+    "reformime": (side_by_side(reformime), "reformime"),
     "postal-mime": (in_one_process(postal_mime), "node"),
 }
 

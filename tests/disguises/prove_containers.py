@@ -1,0 +1,268 @@
+"""Proves containers: tools that share nothing with the gateway open them, step by step, until the payload is in hand.
+
+A container names its steps from the outside in. Each step is one kind of thing to open, for which one or more tools are tried; what they
+get out goes on to the next step. The proof names the mail decoder and, per step, the tools that got on.
+"""
+
+import base64
+import binascii
+import bz2
+import email
+import email.policy
+import io
+import lzma
+import mailbox
+import os
+import plistlib
+import re
+import shutil
+import struct
+import subprocess
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+
+def files_by(words, data, name="box"):
+    """What a tool unpacks into the folder it runs in. `FILE` in its words is the file."""
+    if shutil.which(words[0]) is None:
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, name)
+        out = Path(folder, "out")
+        out.mkdir()
+        path.write_bytes(data)
+        words = [word.replace("FILE", str(path)).replace("OUT", str(out)) for word in words]
+        try:
+            subprocess.run(words, cwd=out, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=10)
+        except (OSError, subprocess.TimeoutExpired):
+            pass
+        found = []
+        for root, folders, files in os.walk(out):
+            for each in [*folders, *files]:
+                inside = Path(root, each)
+                if inside.is_symlink():
+                    found.append(os.readlink(inside).encode())
+                elif inside.is_file():
+                    try:
+                        inside.chmod(0o600)
+                        found.append(inside.read_bytes())
+                    except OSError:
+                        pass
+                else:
+                    try:
+                        inside.chmod(0o700)
+                    except OSError:
+                        pass
+        return found
+
+
+def output_of(words, data):
+    """What a tool prints for the bytes on its standard input."""
+    if shutil.which(words[0]) is None:
+        return []
+    try:
+        done = subprocess.run(words, input=data, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [done.stdout] if done.stdout else []
+
+
+def seven(kind=""):
+    """7-Zip; `kind` is a format where it must not guess."""
+
+    def opens(data, password):
+        kinds = [f"-t{kind}"] if kind else []
+        return files_by(["7z", "x", "-y", *kinds, f"-p{password}", "-oOUT", "FILE"], data)
+
+    return opens
+
+
+def zipfile_opens(data, password):
+    """Python's zipfile."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return [archive.read(member, password.encode() or None) for member in archive.infolist()]
+
+
+def zip_at(data, password):
+    """Each member that a local header announces, wherever it stands: what a tool that repairs archives takes out."""
+    found = []
+    for mark in re.finditer(rb"PK\x03\x04", data):
+        at = mark.start()
+        name, extra = struct.unpack_from("<HH", data, at + 26)
+        found.append(zlib.decompressobj(-15).decompress(data[at + 30 + name + extra :]))
+    return found
+
+
+def gzip_at(data, password):
+    """The stream behind each gzip header without fields, wherever it stands."""
+    found = []
+    for mark in re.finditer(rb"\x1f\x8b\x08", data):
+        at = mark.start() + 10 + (2 if data[mark.start() + 3] & 2 else 0)
+        found.append(zlib.decompressobj(-15).decompress(data[at:]))
+    return found
+
+
+def tool(*words, name="box"):
+    """A tool that unpacks a file into its folder."""
+    return lambda data, password: files_by(list(words), data, name)
+
+
+def pipe(*words):
+    """A tool that decompresses its standard input."""
+    return lambda data, password: output_of(list(words), data)
+
+
+def tarfile_opens(data, password):
+    """Python's tarfile."""
+    with tarfile.open(fileobj=io.BytesIO(data), ignore_zeros=True) as archive:
+        return [archive.extractfile(member).read() for member in archive if member.isreg()]
+
+
+def mail_opens(data, password):
+    """Every leaf of a message, by Python's email."""
+    message = email.message_from_bytes(data, policy=email.policy.compat32)
+    return [part.get_payload(decode=True) or b"" for part in message.walk() if not part.is_multipart()]
+
+
+def mbox_opens(data, password):
+    """Every leaf of every message of a mailbox file, by Python's mailbox."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data.replace(b"\r\n", b"\n"))
+        file.flush()
+        return [leaf for message in mailbox.mbox(file.name) for leaf in mail_opens(message.as_bytes(), "")]
+
+
+def base64_runs(data, password):
+    """Every long run of base64 in a text: what a script, an XML reader or a browser takes out of it."""
+    runs = re.findall(rb"[A-Za-z0-9+/\s]{60,}={0,2}", data)
+    found = []
+    for run in runs:
+        packed = re.sub(rb"\s", b"", run)
+        try:
+            found.append(base64.b64decode(packed + b"=" * (-len(packed) % 4)))
+        except binascii.Error:
+            continue
+    return found
+
+
+def olefile_opens(data, password):
+    """Every stream of a compound file, by olefile where it is installed (Debian's Python has it)."""
+    script = (
+        "import olefile,sys,struct\n"
+        "o=olefile.OleFileIO(sys.stdin.buffer.read())\n"
+        "for s in o.listdir():\n b=o.openstream(s).read(); sys.stdout.buffer.write(struct.pack('<I',len(b))+b)\n"
+    )
+    found = []
+    for out in output_of(["/usr/bin/python3", "-c", script], data):
+        at = 0
+        while at + 4 <= len(out):
+            size = struct.unpack_from("<I", out, at)[0]
+            found.append(out[at + 4 : at + 4 + size])
+            at += 4 + size
+    return found
+
+
+# What can be opened, and the tools that do: name to function from bytes and password to the files inside.
+OPENERS = {
+    "zip": {
+        "7z": seven(),
+        "unzip": lambda data, password: files_by(["unzip", "-o", "-P", password or "none", "FILE"], data),
+        "bsdtar": lambda data, password: files_by(
+            ["bsdtar", *(["--passphrase", password] if password else []), "-xf", "FILE"], data, "box.zip"
+        ),
+        "bsdtar-stream": lambda data, password: [] if password else output_of(["bsdtar", "-xOf", "-"], data),
+        "zipfile": zipfile_opens,
+        "unar": lambda data, password: files_by(["unar", "-q", *(["-p", password] if password else []), "FILE"], data, "box.zip"),
+    },
+    "zip-at": {"python": zip_at},
+    "7z": {"7z": seven()},
+    "gz": {"gzip": pipe("gzip", "-dcq"), "7z": seven("gzip"), "bsdtar": pipe("bsdcat")},
+    "bz2": {"bzip2": pipe("bzip2", "-dcq"), "7z": seven("bzip2"), "python": lambda data, _: [bz2.decompress(data)]},
+    "xz": {"xz": pipe("xz", "-dcq"), "7z": seven("xz"), "python": lambda data, _: [lzma.decompress(data)]},
+    "lzma": {"xz": pipe("xz", "--format=lzma", "-dcq"), "7z": seven("lzma")},
+    "lzip": {"lzip": pipe("lzip", "-dcq"), "bsdtar": pipe("bsdcat")},
+    "zstd": {"zstd": pipe("zstd", "-dcq"), "7z": seven("zstd")},
+    "Z": {"compress": pipe("compress", "-dc"), "gzip": pipe("gzip", "-dcq"), "7z": seven("Z")},
+    "lz4": {"lz4": pipe("lz4", "-dcq"), "bsdtar": pipe("bsdcat")},
+    "lzop": {"lzop": pipe("lzop", "-dcq")},
+    "zlib": {"python": lambda data, _: [zlib.decompressobj().decompress(data)]},
+    "deflate": {"python": lambda data, _: [zlib.decompressobj(-15).decompress(data)]},
+    "deflate-at": {"python": gzip_at},
+    "tar-at": {"python": lambda data, _: [data[at + 512 :] for at in range(0, len(data), 512) if data[at + 257 : at + 262] == b"ustar"]},
+    "bz2-cut": {"python": lambda data, _: [bz2.BZ2Decompressor().decompress(data)]},
+    "tar": {"tar": tool("tar", "-xf", "FILE"), "7z": seven("tar"), "bsdtar": tool("bsdtar", "-xf", "FILE"), "tarfile": tarfile_opens},
+    "cab": {"7z": seven(), "cabextract": tool("cabextract", "-q", "FILE"), "bsdtar": tool("bsdtar", "-xf", "FILE")},
+    "ar": {"ar": tool("ar", "x", "FILE"), "7z": seven("ar"), "bsdtar": tool("bsdtar", "-xf", "FILE")},
+    "cpio": {"7z": seven(), "bsdtar": tool("bsdtar", "-xf", "FILE"), "cpio": lambda data, _: output_of(["cpio", "-i", "--to-stdout"], data)},
+    "iso": {"7z": seven(), "bsdtar": tool("bsdtar", "-xf", "FILE")},
+    "arj": {"7z": seven(), "arj": lambda data, password: files_by(["arj", "e", "-y", *([f"-g{password}"] if password else []), "FILE"], data, "box.arj")},
+    "lzh": {"7z": seven(), "lha": tool("lha", "xq", "FILE", name="box.lzh"), "bsdtar": tool("bsdtar", "-xf", "FILE")},
+    "rar": {"7z": seven(), "bsdtar": tool("bsdtar", "-xf", "FILE"), "unar": tool("unar", "-q", "FILE", name="box.rar")},
+    "unar": {"unar": tool("unar", "-q", "FILE")},
+    "ole": {"7z": seven("Compound"), "olefile": olefile_opens},
+    "pdf": {"pdfdetach": tool("pdfdetach", "-saveall", "FILE"), "qpdf": lambda data, _: qpdf_opens(data)},
+    "pdf-script": {"pdfinfo": lambda data, _: output_of(["pdfinfo", "-js", "-"], data)},
+    "tnef": {"tnef": tool("tnef", "--save-body", "FILE"), "unar": tool("unar", "-q", "FILE", name="winmail.dat")},
+    "mail": {"python": mail_opens},
+    "mbox": {"python": mbox_opens},
+    "base64": {"python": base64_runs},
+}
+
+
+def qpdf_opens(data):
+    """Every attachment of a PDF, by qpdf."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        found = []
+        for listed in output_of(["qpdf", "--list-attachments", file.name], b""):
+            for line in listed.decode(errors="replace").splitlines():
+                key = line.split(" -> ")[0].strip()
+                found += output_of(["qpdf", f"--show-attachment={key}", file.name], b"")
+        return found
+
+
+def stepped(step, bodies):
+    """What the tools of one step get out of these files: tool to list of files."""
+    found = {}
+    for kind in step.split("|"):
+        kind, _, password = kind.partition(":")
+        for tool_name, opens in OPENERS[kind].items():
+            for body in bodies:
+                try:
+                    results = [bytes(result) for result in opens(body, password) if result]
+                except Exception:  # Not for this tool.
+                    continue
+                if results:
+                    found.setdefault(tool_name, []).extend(results)
+    return found
+
+
+def proof(disguise, parts, payload):
+    """What opened it, in words; empty where nothing did."""
+    for decoder, bodies in parts.items():
+        words = [decoder]
+        bodies = list(dict.fromkeys(bodies))
+        for at, step in enumerate(disguise.steps):
+            found = stepped(step, bodies)
+            if at + 1 == len(disguise.steps):
+                found = {name: files for name, files in found.items() if any(payload in file for file in files)}
+            if not found:
+                break
+            words.append(",".join(found))
+            bodies = list(dict.fromkeys(file for files in found.values() for file in files))
+        else:
+            if disguise.steps and any(payload in body for body in bodies):
+                return " > ".join(words)
+    return ""
+
+
+def prove(those, parts, payload):
+    """Name to proof, for the containers that tools could open."""
+    with ThreadPoolExecutor(2) as workers:
+        answers = workers.map(lambda each: proof(each, parts.get(each.name, {}), payload), those)
+        return {each.name: answer for each, answer in zip(those, answers) if answer}

@@ -166,6 +166,85 @@ def olefile_opens(data, password):
     return found
 
 
+def package_opens(data, password):
+    """The file in a stream `\\1Ole10Native`."""
+    at = data.index(b"\0", 6) + 1
+    at = data.index(b"\0", at) + 1 + 4
+    at += 4 + struct.unpack_from("<I", data, at)[0]
+    size = struct.unpack_from("<I", data, at)[0]
+    return [data[at + 4 : at + 4 + size]]
+
+
+def vba_opens(data, password):
+    """Compressed VBA source, wherever a container of it may begin ([MS-OVBA] 2.4.1.3)."""
+    found = []
+    for start in [mark.start() for mark in re.finditer(rb"\x01.[\xb0-\xbf]", data, re.DOTALL)]:
+        out, at = bytearray(), start + 1
+        try:
+            while at + 2 <= len(data):
+                header = struct.unpack_from("<H", data, at)[0]
+                if header >> 12 & 7 != 3:
+                    break
+                end = at + (header & 0xFFF) + 3
+                at += 2
+                chunk = len(out)
+                while at < end:
+                    flags = data[at]
+                    at += 1
+                    for bit in range(8):
+                        if at >= end:
+                            break
+                        if flags >> bit & 1:
+                            token = struct.unpack_from("<H", data, at)[0]
+                            at += 2
+                            width = 4
+                            while 1 << width < len(out) - chunk:
+                                width += 1
+                            for _ in range((token & 0xFFFF >> width) + 3):
+                                out.append(out[-((token >> 16 - width) + 1)])
+                        else:
+                            out.append(data[at])
+                            at += 1
+        except (IndexError, struct.error):
+            pass
+        found.append(bytes(out))
+    return found
+
+
+def rtf_body_opens(data, password):
+    """Compressed RTF, wherever it stands ([MS-OXRTFCP] 3.1.2)."""
+    initial = (
+        rb"{\rtf1\ansi\mac\deff0\deftab720{\fonttbl;}{\f0\fnil \froman \fswiss \fmodern \fscript \fdecor MS Sans SerifSymbolArialTimes New RomanCourier"
+        + rb"{\colortbl\red0\green0\blue0" + b"\r\n" + rb"\par \pard\plain\f0\fs20\b\i\u\tab\tx"
+    )
+    at = data.index(b"LZFu") + 8
+    window, write, out = bytearray(initial.ljust(4096)), len(initial), b""
+    while at < len(data):
+        flags = data[at]
+        at += 1
+        for bit in range(8):
+            if at >= len(data):
+                break
+            if flags >> bit & 1:
+                token = struct.unpack_from(">H", data, at)[0]
+                at += 2
+                if token >> 4 == write % 4096:
+                    return [out]
+                piece = []
+                for step in range((token & 15) + 2):
+                    byte = window[((token >> 4) + step) % 4096]
+                    window[write % 4096] = byte
+                    write += 1
+                    piece.append(byte)
+                out += bytes(piece)
+            else:
+                window[write % 4096] = data[at]
+                out += data[at : at + 1]
+                write += 1
+                at += 1
+    return [out]
+
+
 # What can be opened, and the tools that do: name to function from bytes and password to the files inside.
 OPENERS = {
     "zip": {
@@ -198,12 +277,22 @@ OPENERS = {
     "cab": {"7z": seven(), "cabextract": tool("cabextract", "-q", "FILE"), "bsdtar": tool("bsdtar", "-xf", "FILE")},
     "ar": {"ar": tool("ar", "x", "FILE"), "7z": seven("ar"), "bsdtar": tool("bsdtar", "-xf", "FILE")},
     "cpio": {"7z": seven(), "bsdtar": tool("bsdtar", "-xf", "FILE"), "cpio": lambda data, _: output_of(["cpio", "-i", "--to-stdout"], data)},
-    "iso": {"7z": seven(), "bsdtar": tool("bsdtar", "-xf", "FILE")},
+    "rpm": {"rpm2cpio": lambda data, _: [each for cpio in output_of(["rpm2cpio", "-"], data) for each in output_of(["cpio", "-i", "--quiet", "--to-stdout"], cpio)],
+            "bsdtar": tool("bsdtar", "-xf", "FILE")},
+    "iso": {"7z": seven(), "bsdtar-plain": tool("bsdtar", "--options", "iso9660:!joliet", "-xf", "FILE"), "bsdtar": tool("bsdtar", "-xf", "FILE")},
+    "7z-mbr": {"7z": seven("MBR")},
+    "fat": {"7z": seven("FAT")},
     "arj": {"7z": seven(), "arj": lambda data, password: files_by(["arj", "e", "-y", *([f"-g{password}"] if password else []), "FILE"], data, "box.arj")},
     "lzh": {"7z": seven(), "lha": tool("lha", "xq", "FILE", name="box.lzh"), "bsdtar": tool("bsdtar", "-xf", "FILE")},
-    "rar": {"7z": seven(), "bsdtar": tool("bsdtar", "-xf", "FILE"), "unar": tool("unar", "-q", "FILE", name="box.rar")},
+    "rar": {"7z": seven(), "7z-rar5": seven("Rar5"), "bsdtar": tool("bsdtar", "-xf", "FILE"), "unar": tool("unar", "-q", "FILE", name="box.rar")},
     "unar": {"unar": tool("unar", "-q", "FILE")},
     "ole": {"7z": seven("Compound"), "olefile": olefile_opens},
+    "package": {"python": package_opens},
+    "ppt": {"python": lambda data, _: [zlib.decompress(data[mark.end() + 8 :]) for mark in re.finditer(rb"\x10\x00\x11\x10", data)]},
+    "vba": {"python": vba_opens},
+    "rtf-body": {"python": rtf_body_opens},
+    "tnef-raw": {"python": lambda data, _: [data[mark.start() :] for mark in re.finditer(rb"PK\x03\x04|x\x9f\x3e\x22", data)]},
+    "tnef-body": {"python": lambda data, _: [data, rtf_body_opens(data, "")[0]] if b"LZFu" in data else [data]},
     "pdf": {"pdfdetach": tool("pdfdetach", "-saveall", "FILE"), "qpdf": lambda data, _: qpdf_opens(data)},
     "pdf-script": {"pdfinfo": lambda data, _: output_of(["pdfinfo", "-js", "-"], data)},
     "tnef": {"tnef": tool("tnef", "--save-body", "FILE"), "unar": tool("unar", "-q", "FILE", name="winmail.dat")},

@@ -211,6 +211,92 @@ def vba_opens(data, password):
     return found
 
 
+def qpdf_opens(data, password):
+    """Every attachment of a PDF, by qpdf."""
+    found = []
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        words = ["qpdf", *([f"--password={password}"] if password else [])]
+        for listed in output_of([*words, "--list-attachments", file.name], b""):
+            for line in listed.decode(errors="replace").splitlines():
+                found += output_of([*words, f"--show-attachment={line.split(' -> ')[0].strip()}", file.name], b"")
+    return found
+
+
+def qpdf_streams(data, password):
+    """The whole of a PDF with its streams decoded, by qpdf, also of objects that nothing refers to; and its strings."""
+    found = [each for out in files_by(["qpdf", "--qdf", "--preserve-unreferenced", "--decode-level=all", "FILE", "OUT/a.pdf"], data) for each in [out]]
+    texts = [re.sub(rb"\\([()\\])", rb"\1", out) for out in found]
+    hexes = [bytes.fromhex(mark.decode()) for out in found for mark in re.findall(rb"<((?:[0-9a-fA-F]{2}){20,})>", out)]
+    for part in re.findall(rb"stream\r?\n(.*?)endstream", data, re.DOTALL):
+        try:
+            found.append(zlib.decompressobj().decompress(part))
+        except zlib.error:
+            continue
+    wide = [each.decode("utf-16", "replace").encode() for each in hexes if each.startswith(b"\xfe\xff")]
+    return found + texts + hexes + wide
+
+
+def rtf_opens(data, password):
+    """The hex and binary data of each group of an RTF that has any, as Word takes it: other words and groups that are ignorable left out."""
+    found, stack, at, skip = [], [bytearray()], 0, [False]
+    while at < len(data):
+        byte = data[at : at + 1]
+        if byte == b"{":
+            # What stands in a group within is part of the data around it, unless the group is ignorable.
+            ignorable = re.match(rb"\\\*\\(?!objdata|datastore|pict|blip)", data[at + 1 : at + 20]) is not None
+            starts = re.match(rb"(\\\*)?\\(objdata|datastore|pict)", data[at + 1 : at + 20]) is not None
+            stack.append(bytearray() if ignorable or starts or not stack else stack[-1])
+            skip.append(ignorable)
+            at += 1
+        elif byte == b"}":
+            if len(stack) > 1:
+                ended = stack.pop()
+                skip.pop()
+                if all(ended is not each for each in stack):
+                    found.append(ended)
+            at += 1
+        elif byte == b"\\":
+            word = re.match(rb"\\(?:bin(\d+) ?|'[0-9a-fA-F]{2}|[a-zA-Z]+(?:-?\d+)? ?|.)", data[at:], re.DOTALL)
+            at += word.end()
+            if word[1]:
+                stack[-1].extend(b"\0" + data[at : at + int(word[1])].hex().encode())
+                at += int(word[1])
+        else:
+            if byte in b"0123456789abcdefABCDEF":
+                stack[-1].extend(byte)
+            at += 1
+    found += stack
+    return [bytes.fromhex(re.sub(rb"[^0-9a-fA-F]", b"", each)[: len(re.sub(rb"[^0-9a-fA-F]", b"", each)) // 2 * 2].decode()) for each in found]
+
+
+def rtfobj_opens(data, password):
+    """The objects of an RTF, by oletools where it is installed."""
+    from oletools.rtfobj import RtfObjParser
+
+    parser = RtfObjParser(data)
+    parser.parse()
+    return [each for item in parser.objects for each in (item.oledata, item.olepkgdata, item.rawdata) if each]
+
+
+def olevba_opens(data, password):
+    """A stream of VBA source, by oletools where it is installed."""
+    from oletools.olevba import decompress_stream
+
+    return [bytes(decompress_stream(bytearray(data)))]
+
+
+def office_opens(data, password):
+    """An encrypted document, by msoffcrypto where it is installed."""
+    import msoffcrypto
+
+    file, out = msoffcrypto.OfficeFile(io.BytesIO(data)), io.BytesIO()
+    file.load_key(password=password)
+    file.decrypt(out)
+    return [out.getvalue()]
+
+
 def rtf_body_opens(data, password):
     """Compressed RTF, wherever it stands ([MS-OXRTFCP] 3.1.2)."""
     initial = (
@@ -286,14 +372,24 @@ OPENERS = {
     "lzh": {"7z": seven(), "lha": tool("lha", "xq", "FILE", name="box.lzh"), "bsdtar": tool("bsdtar", "-xf", "FILE")},
     "rar": {"7z": seven(), "7z-rar5": seven("Rar5"), "bsdtar": tool("bsdtar", "-xf", "FILE"), "unar": tool("unar", "-q", "FILE", name="box.rar")},
     "unar": {"unar": tool("unar", "-q", "FILE")},
-    "ole": {"7z": seven("Compound"), "olefile": olefile_opens},
+    "ole": {"7z": seven("Compound"), "olefile": olefile_opens, "7z-at": lambda data, password: seven("Compound")(data[data.index(b"\xd0\xcf\x11\xe0") :], password)},
     "package": {"python": package_opens},
     "ppt": {"python": lambda data, _: [zlib.decompress(data[mark.end() + 8 :]) for mark in re.finditer(rb"\x10\x00\x11\x10", data)]},
-    "vba": {"python": vba_opens},
+    "vba": {"python": vba_opens, "olevba": olevba_opens},
+    "rtf": {"python": rtf_opens, "rtfobj": rtfobj_opens},
+    "rtf-text": {"python": lambda data, _: [re.sub(rb"\\'([0-9a-f]{2})", lambda mark: bytes.fromhex(mark[1].decode()), data)]},
+    "package-loose": {"python": lambda data, _: [data[mark.start() :] for mark in re.finditer(rb"PK\x03\x04", data)]},
+    "active-mime": {"python": lambda data, _: [zlib.decompress(data[50:])] if data.startswith(b"ActiveMime") else []},
+    "utf-16": {"python": lambda data, _: [data.decode("utf-16").encode()]},
+    "office": {"msoffcrypto": office_opens},
     "rtf-body": {"python": rtf_body_opens},
     "tnef-raw": {"python": lambda data, _: [data[mark.start() :] for mark in re.finditer(rb"PK\x03\x04|x\x9f\x3e\x22", data)]},
     "tnef-body": {"python": lambda data, _: [data, rtf_body_opens(data, "")[0]] if b"LZFu" in data else [data]},
-    "pdf": {"pdfdetach": tool("pdfdetach", "-saveall", "FILE"), "qpdf": lambda data, _: qpdf_opens(data)},
+    "pdf": {
+        "pdfdetach": lambda data, password: files_by(["pdfdetach", *(["-upw", password] if password else []), "-saveall", "FILE"], data),
+        "qpdf": lambda data, password: qpdf_opens(data, password),
+    },
+    "pdf-streams": {"qpdf": qpdf_streams},
     "pdf-script": {"pdfinfo": lambda data, _: output_of(["pdfinfo", "-js", "-"], data)},
     "tnef": {"tnef": tool("tnef", "--save-body", "FILE"), "unar": tool("unar", "-q", "FILE", name="winmail.dat")},
     "mail": {"python": mail_opens},
@@ -302,51 +398,46 @@ OPENERS = {
 }
 
 
-def qpdf_opens(data):
-    """Every attachment of a PDF, by qpdf."""
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(data)
-        file.flush()
-        found = []
-        for listed in output_of(["qpdf", "--list-attachments", file.name], b""):
-            for line in listed.decode(errors="replace").splitlines():
-                key = line.split(" -> ")[0].strip()
-                found += output_of(["qpdf", f"--show-attachment={key}", file.name], b"")
-        return found
-
-
-def stepped(step, bodies):
-    """What the tools of one step get out of these files: tool to list of files."""
+def stepped(step, bodies, first):
+    """What the tools of one step get out of these files: tool to list of files. `first`: of the first tool that gets anything."""
     found = {}
     for kind in step.split("|"):
         kind, _, password = kind.partition(":")
-        for tool_name, opens in OPENERS[kind].items():
+        for name, opens in OPENERS[kind].items():
             for body in bodies:
                 try:
                     results = [bytes(result) for result in opens(body, password) if result]
                 except Exception:  # Not for this tool.
                     continue
                 if results:
-                    found.setdefault(tool_name, []).extend(results)
+                    found.setdefault(name, []).extend(results)
+            if first and found:
+                return found
     return found
+
+
+def chain(steps, bodies, payload, first):
+    """The words of a proof, from these files through these steps; empty where it does not come to the payload."""
+    words = []
+    for at, step in enumerate(steps):
+        last = at + 1 == len(steps)
+        found = stepped(step, bodies, first and not last)
+        if last:
+            found = {name: files for name, files in found.items() if any(payload in file for file in files)}
+        if not found:
+            return []
+        words.append(",".join(found))
+        bodies = list(dict.fromkeys(file for files in found.values() for file in files))
+    return words
 
 
 def proof(disguise, parts, payload):
     """What opened it, in words; empty where nothing did."""
     for decoder, bodies in parts.items():
-        words = [decoder]
         bodies = list(dict.fromkeys(bodies))
-        for at, step in enumerate(disguise.steps):
-            found = stepped(step, bodies)
-            if at + 1 == len(disguise.steps):
-                found = {name: files for name, files in found.items() if any(payload in file for file in files)}
-            if not found:
-                break
-            words.append(",".join(found))
-            bodies = list(dict.fromkeys(file for files in found.values() for file in files))
-        else:
-            if disguise.steps and any(payload in body for body in bodies):
-                return " > ".join(words)
+        words = chain(disguise.steps, bodies, payload, True) or (len(disguise.steps) > 1 and chain(disguise.steps, bodies, payload, False))
+        if words:
+            return " > ".join([decoder, *words])
     return ""
 
 

@@ -9,11 +9,12 @@ import binascii
 import bz2
 import email
 import email.policy
+import html
 import io
 import lzma
 import mailbox
 import os
-import plistlib
+import quopri
 import re
 import shutil
 import struct
@@ -393,6 +394,30 @@ OPENERS = {
     "pdf-script": {"pdfinfo": lambda data, _: output_of(["pdfinfo", "-js", "-"], data)},
     "tnef": {"tnef": tool("tnef", "--save-body", "FILE"), "unar": tool("unar", "-q", "FILE", name="winmail.dat")},
     "mail": {"python": mail_opens},
+    "none": {},
+    "uu": {"python": lambda data, _: [b"".join(binascii.a2b_uu(line) for line in re.search(rb"begin \d+ .*?\r?\n(.*?)`?\r?\nend", data, re.DOTALL)[1].split(b"\r\n") if line)]},
+    "joined": {"python": lambda data, _: [re.sub(rb"(\"|')[\s+,&_]+(\"|')", b"", data)]},
+    "reversed": {"python": lambda data, _: [data[::-1]]},
+    "numbers": {"python": lambda data, _: [bytes(int(each, 0) for each in re.search(rb"\[([0-9a-fx,]{40,})\]", data)[1].decode().split(","))]},
+    "escapes": {"python": lambda data, _: [bytes.fromhex("".join(each.decode() for each in re.findall(rb"\\x([0-9a-f]{2})", data)))]},
+    "percent": {"python": lambda data, _: [bytes.fromhex("".join(each.decode() for each in re.findall(rb"%([0-9a-fA-F]{2})", data)))]},
+    "hex": {"python": lambda data, _: [bytes.fromhex(re.search(rb"[0-9a-f]{60,}", data)[0].decode())]},
+    "entities": {"python": lambda data, _: [html.unescape(data.decode()).encode()]},
+    "slashes": {"python": lambda data, _: [data.replace(b"\\/", b"/")]},
+    "unfolded": {"python": lambda data, _: [data.replace(b"\r\n ", b"")]},
+    "quoted": {"python": lambda data, _: [quopri.decodestring(data)]},
+    "base64-url": {"python": lambda data, _: [base64.urlsafe_b64decode(data)]},
+    "base64-begin": {"python": lambda data, _: base64_runs(data.split(b"\n", 1)[1], "")},
+    "hqx-at": {"unar": lambda data, _: files_by(["unar", "-q", "FILE"], data[data.index(b"(This file") :], "box.hqx")},
+    "single": {"python": lambda data, _: [data[struct.unpack_from(">I", data, 30)[0] :]]},
+    "7z-ihex": {"7z": seven("IHex")},
+    "zlib-8": {"python": lambda data, _: [zlib.decompress(data[8:])]},
+    "yenc": {"python": lambda data, _: [bytes((byte - 42) & 255 for byte in re.sub(rb"=(.)", lambda mark: bytes([(mark[1][0] - 64) & 255]), data.split(b"\r\n", 1)[1].rsplit(b"\r\n=yend", 1)[0], flags=re.DOTALL))]},
+    "cms": {"openssl": pipe("openssl", "cms", "-verify", "-noverify", "-binary", "-inform", "DER")},
+    "cms-pem": {"openssl": pipe("openssl", "cms", "-verify", "-noverify", "-binary", "-inform", "PEM")},
+    "cms-data": {"openssl": pipe("openssl", "cms", "-data_out", "-inform", "DER")},
+    "cms-compressed": {"openssl": pipe("openssl", "cms", "-uncompress", "-inform", "DER"), "openssl asn1parse": lambda data, _: [zlib.decompress(out) for out in output_of(["openssl", "asn1parse", "-inform", "DER", "-strparse", "64", "-noout", "-out", "/dev/stdout"], data)], "python": lambda data, _: [zlib.decompress(data[data.index(b"x\x9c") :])]},
+    "gpg": {"gpg": pipe("gpg", "--batch", "--quiet", "--decrypt")},
     "mbox": {"python": mbox_opens},
     "base64": {"python": base64_runs},
 }

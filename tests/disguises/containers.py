@@ -6,10 +6,8 @@ from pathlib import Path
 
 import boxes
 
-MAKERS = ("zip", "zip_lies", "passwords", "streams", "archives", "packed", "disks", "ole", "office", "pdf", "text", "mail", "held")
+MAKERS = ("zip", "zip_lies", "passwords", "streams", "archives", "packed", "disks", "ole", "office", "pdf", "text", "mail", "held", "honest")
 """The modules `box_NAME.py` beside this one."""
-
-TWINS = ()
 
 
 def disguises(payload):

@@ -14,6 +14,7 @@ import io
 import lzma
 import mailbox
 import os
+import plistlib
 import quopri
 import re
 import shutil
@@ -419,6 +420,9 @@ OPENERS = {
     "cms-compressed": {"openssl": pipe("openssl", "cms", "-uncompress", "-inform", "DER"), "openssl asn1parse": lambda data, _: [zlib.decompress(out) for out in output_of(["openssl", "asn1parse", "-inform", "DER", "-strparse", "64", "-noout", "-out", "/dev/stdout"], data)], "python": lambda data, _: [zlib.decompress(data[data.index(b"x\x9c") :])]},
     "gpg": {"gpg": pipe("gpg", "--batch", "--quiet", "--decrypt")},
     "mbox": {"python": mbox_opens},
+    "mail-at": {"python": lambda data, _: mail_opens(data[data.index(b"From: " if b"From: " in data else b"MIME-Version:") :], "")},
+    "mail-binary": {"python": lambda data, _: [data[data.index(b"PK\x03\x04") :]]},
+    "plist": {"python": lambda data, _: [plistlib.loads(data)["WebMainResource"]["WebResourceData"]]},
     "base64": {"python": base64_runs},
 }
 

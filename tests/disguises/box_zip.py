@@ -78,6 +78,15 @@ def layouts(payload):
     )
     yield box("descriptor-missing", "the flag says sizes after the data, none there", zipped(Member(one, payload, local=blank, flags=8)))
     yield box("sizes-missing", "no sizes before the data and no flag", zipped(Member(one, payload, local=blank)))
+    long_tail = b"PK\x07\x08" + struct.pack("<IQQ", zlib.crc32(payload), len(deflated(payload)), len(payload))
+    yield box("descriptor-64", "sizes of eight bytes after the data", zipped(Member(one, payload, local=blank | {"extra": b"\1\0\x10\0" + bytes(16), "version": 45}, flags=8, tail=long_tail)))
+    nested = zipped(Member(one, payload))
+    stored_tail = b"PK\x07\x08" + struct.pack("<III", zlib.crc32(nested), len(nested), len(nested))
+    yield box("descriptor-stored", "a stored zip with sizes only after it", zipped(Member("a.zip", nested, 0, local=blank, flags=8, tail=stored_tail)), steps=("zip", "zip"))
+    short = {"size": 0xFFFFFFFF, "extra": b"\1\0\x08\0" + struct.pack("<Q", len(payload)), "version": 45}
+    yield box("zip64-one", "only the size in a zip64 field", zipped(Member(one, payload, local=short, central=short)))
+    needless = {"extra": b"\1\0\x10\0" + struct.pack("<QQ", 7, 7)}
+    yield box("zip64-needless", "a zip64 field that nothing asks for, with other sizes", zipped(Member(one, payload, local=needless, central=needless)))
     after = Member("note.txt", prose(200))
     yield box(
         "descriptor-two", "two members with sizes after the data, the second the one",
@@ -102,6 +111,18 @@ def surroundings(payload):
         "png": b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBBBBB", 13, b"IHDR", 1, 1, 8, 0, 0, 0, 0) + bytes(4) + struct.pack(">I4sI", 0, b"IEND", 0xAE426082),
         "pdf": b"%PDF-1.4\n1 0 obj\n<</Type/Catalog>>\nendobj\ntrailer <</Root 1 0 R>>\n%%EOF\n",
         "text": prose(2_000),
+        "bom": b"\xef\xbb\xbf",
+        "line-end": b"\r\n",
+        "one-byte": b"\0",
+        "half-mark": b"PK\3",
+        "rar": b"Rar!\x1a\x07\x00" + noise(60),
+        "gzip": gzip.compress(b"Nothing here.", mtime=0),
+        "ole": bytes.fromhex("d0cf11e0a1b11ae1") + bytes(504),
+        "tar": bytes(512),
+        "elf": b"\x7fELF\2\1\1" + bytes(200),
+        "script": b"#!/bin/sh\ntail -c +30 $0\nexit\n",
+        "mp4": b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(90),
+        "message": b"From: a@b.example\r\nSubject: x\r\n\r\n",
         "html": b"<html><body>Nothing here.</body></html>\n",
         "rtf": rb"{\rtf1 Nothing here.}" + b"\n",
         "mark": b"PK\x07\x08",

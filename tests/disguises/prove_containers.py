@@ -336,13 +336,13 @@ def rtf_body_opens(data, password):
 # What can be opened, and the tools that do: name to function from bytes and password to the files inside.
 OPENERS = {
     "zip": {
+        "zipfile": zipfile_opens,
         "7z": seven(),
         "unzip": lambda data, password: files_by(["unzip", "-o", "-P", password or "none", "FILE"], data),
         "bsdtar": lambda data, password: files_by(
             ["bsdtar", *(["--passphrase", password] if password else []), "-xf", "FILE"], data, "box.zip"
         ),
         "bsdtar-stream": lambda data, password: [] if password else output_of(["bsdtar", "-xOf", "-"], data),
-        "zipfile": zipfile_opens,
         "unar": lambda data, password: files_by(["unar", "-q", *(["-p", password] if password else []), "FILE"], data, "box.zip"),
     },
     "zip-at": {"python": zip_at},
@@ -381,6 +381,7 @@ OPENERS = {
     "rtf": {"python": rtf_opens, "rtfobj": rtfobj_opens},
     "rtf-text": {"python": lambda data, _: [re.sub(rb"\\'([0-9a-f]{2})", lambda mark: bytes.fromhex(mark[1].decode()), data)]},
     "package-loose": {"python": lambda data, _: [data[mark.start() :] for mark in re.finditer(rb"PK\x03\x04", data)]},
+    "package-in": {"python": lambda data, _: package_opens(data[data.index(b"Package\0") + 8 + 12 - 4 :], "")},
     "active-mime": {"python": lambda data, _: [zlib.decompress(data[50:])] if data.startswith(b"ActiveMime") else []},
     "utf-16": {"python": lambda data, _: [data.decode("utf-16").encode()]},
     "office": {"msoffcrypto": office_opens},
@@ -427,8 +428,8 @@ OPENERS = {
 }
 
 
-def stepped(step, bodies, first):
-    """What the tools of one step get out of these files: tool to list of files. `first`: of the first tool that gets anything."""
+def stepped(step, bodies, enough):
+    """What the tools of one step get out of these files: tool to list of files. No more tools are tried once `enough(found)`."""
     found = {}
     for kind in step.split("|"):
         kind, _, password = kind.partition(":")
@@ -440,19 +441,24 @@ def stepped(step, bodies, first):
                     continue
                 if results:
                     found.setdefault(name, []).extend(results)
-            if first and found:
+            if enough(found):
                 return found
     return found
 
 
 def chain(steps, bodies, payload, first):
-    """The words of a proof, from these files through these steps; empty where it does not come to the payload."""
+    """The words of a proof, from these files through these steps; empty where it does not come to the payload.
+    `first`: on the way, the first tool that gets anything is enough; at the end, two that get the payload are."""
+
+    def with_payload(found):
+        return {name: files for name, files in found.items() if any(payload in file for file in files)}
+
     words = []
     for at, step in enumerate(steps):
-        last = at + 1 == len(steps)
-        found = stepped(step, bodies, first and not last)
-        if last:
-            found = {name: files for name, files in found.items() if any(payload in file for file in files)}
+        if at + 1 == len(steps):
+            found = with_payload(stepped(step, bodies, lambda found: len(with_payload(found)) >= 2))
+        else:
+            found = stepped(step, bodies, lambda found: first and found)
         if not found:
             return []
         words.append(",".join(found))

@@ -229,7 +229,7 @@ def others(payload):
     yield Box("lzh-stored", "lzh, stored, a gzip in it", lzh(gzip.compress(payload, mtime=0), "lh0"), "papers.lzh", ("lzh", "gz"))
     yield Box("rar5", "rar (version 5)", rar5(payload), "papers.rar", ("rar",))
     yield Box("rar5-gzip", "rar (version 5), stored, a gzip in it", rar5(gzip.compress(payload, mtime=0), True), "papers.rar", ("rar", "gz"))
-    yield Box("rar5-program", "rar (version 5) behind a program", b"MZ" + prose(900) + rar5(payload), "setup.exe", ("rar",))
+    yield Box("rar5-program", "rar (version 5) behind a program", PROGRAM + rar5(gzip.compress(payload, mtime=0), True), "setup.exe", ("rar", "gz"))
     yield Box("rar4-gzip", "rar (version 4), stored, a gzip in it", rar4(gzip.compress(payload, mtime=0)), "papers.rar", ("rar", "gz"))
     yield Box("rar4-as-zip", "rar (version 4) named zip", rar4(gzip.compress(payload, mtime=0)), "papers.zip", ("rar", "gz"))
     yield Box("rar4-stored", "rar (version 4), stored", rar4(payload), "papers.rar", ("rar",), clear=True)

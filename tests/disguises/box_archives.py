@@ -41,12 +41,21 @@ def sevens(payload):
         yield box(f"filter-{short}", f"LZMA2 behind the filter {filtered}", packed(f"-m0={filtered}", "-m1=LZMA2"))
     yield box("filter-copy", "the filter Delta and nothing else", packed("-m0=Delta:4", "-m1=Copy"))
     yield box("filter-swap-copy", "bytes swapped in pairs and nothing else", packed("-m0=Swap2", "-m1=Copy"))
-    yield box("bcj2", "BCJ2 with four streams", packed("-m0=BCJ2", "-m1=LZMA:d16m", "-m2=LZMA:d64k", "-m3=LZMA:d64k", "-mb0:1", "-mb0s1:2", "-mb0s2:3"))
+    yield box(
+        "bcj2",
+        "BCJ2 with four streams",
+        packed("-m0=BCJ2", "-m1=LZMA:d16m", "-m2=LZMA:d64k", "-m3=LZMA:d64k", "-mb0:1", "-mb0s1:2", "-mb0s2:3"),
+    )
     yield box("solid", "the fifth file of a solid block", packed(files={f"n{at}.txt": prose(200, at) for at in range(4)} | {"z.com": text}))
     yield box("not-solid", "files in blocks of their own", packed("-ms=off", files={"a.txt": prose(200), "eicar.com": text}))
     yield box("plain-header", "its header not compressed", packed("-mhc=off"))
     yield box("program", "behind a program", PROGRAM + packed(), "setup.exe")
-    yield box("sfx", "behind a program with a configuration", PROGRAM + b";!@Install@!UTF-8!\nRunProgram=\"eicar.com\"\n;!@InstallEnd@!" + packed(), "setup.exe")
+    yield box(
+        "sfx",
+        "behind a program with a configuration",
+        PROGRAM + b';!@Install@!UTF-8!\nRunProgram="eicar.com"\n;!@InstallEnd@!' + packed(),
+        "setup.exe",
+    )
     yield box("junk-after", "junk behind it", packed() + noise(99))
     yield box("as-jpg", "named as a picture", packed(), "photo.jpg", declared="image/jpeg")
     plain = packed()
@@ -69,13 +78,38 @@ def cabs(payload):
     yield box("mszip", "MSZIP", mszip)
     half = len(payload) // 2
     first, second = mszip_pair(payload[:half], payload[half:])
-    yield box("mszip-split", "MSZIP, the payload across two blocks", cabinet([("eicar.com", payload)], 1, [first, second], [half, len(payload) - half]))
-    yield box("stored-split", "stored, the payload across two blocks", cabinet([("eicar.com", payload)], 0, [payload[:half], payload[half:]], [half, len(payload) - half]))
+    yield box(
+        "mszip-split",
+        "MSZIP, the payload across two blocks",
+        cabinet([("eicar.com", payload)], 1, [first, second], [half, len(payload) - half]),
+    )
+    yield box(
+        "stored-split",
+        "stored, the payload across two blocks",
+        cabinet([("eicar.com", payload)], 0, [payload[:half], payload[half:]], [half, len(payload) - half]),
+    )
     yield box("lzx", "LZX", cabinet([("eicar.com", payload)], 0x0F03, [lzx(payload)], [len(payload)]))
-    yield box("second-file", "the second file of a folder", cabinet([("note.txt", prose(99)), ("eicar.com", payload)], 1, [b"CK" + deflated(prose(99) + payload)], [99 + len(payload)]))
-    yield box("reserve", "with reserved areas", cabinet([("eicar.com", payload)], 1, [b"CK" + deflated(payload)], [len(payload)], reserve=(20, 4, 8)))
-    yield box("no-sums", "without sums of its blocks", cabinet([("eicar.com", payload)], 1, [b"CK" + deflated(payload)], [len(payload)], sums=False))
-    yield box("sums-wrong", "wrong sums of its blocks", cabinet([("eicar.com", payload)], 1, [b"CK" + deflated(payload)], [len(payload)], sums=None), want="held")
+    yield box(
+        "second-file",
+        "the second file of a folder",
+        cabinet([("note.txt", prose(99)), ("eicar.com", payload)], 1, [b"CK" + deflated(prose(99) + payload)], [99 + len(payload)]),
+    )
+    yield box(
+        "reserve",
+        "with reserved areas",
+        cabinet([("eicar.com", payload)], 1, [b"CK" + deflated(payload)], [len(payload)], reserve=(20, 4, 8)),
+    )
+    yield box(
+        "no-sums",
+        "without sums of its blocks",
+        cabinet([("eicar.com", payload)], 1, [b"CK" + deflated(payload)], [len(payload)], sums=False),
+    )
+    yield box(
+        "sums-wrong",
+        "wrong sums of its blocks",
+        cabinet([("eicar.com", payload)], 1, [b"CK" + deflated(payload)], [len(payload)], sums=None),
+        want="held",
+    )
     yield box("program", "behind a program", PROGRAM + mszip, "setup.exe", ("cab",))
     yield box("junk-after", "junk behind it", mszip + noise(70))
     yield box("size-wrong", "a wrong size in its header", mszip[:8] + struct.pack("<I", 60) + mszip[12:], want="held")
@@ -157,8 +191,16 @@ def ar(*members):
 
 def cpio_odc(name, data):
     """A cpio archive in the portable form of octal digits."""
+
     def entry(name, data):
-        return b"070707" + b"%06o%06o%06o%06o%06o%06o%06o%011o%06o%011o" % (0, 1, 0o100644, 0, 0, 1, 0, 0, len(name) + 1, len(data)) + name + b"\0" + data
+        return (
+            b"070707"
+            + b"%06o%06o%06o%06o%06o%06o%06o%011o%06o%011o" % (0, 1, 0o100644, 0, 0, 1, 0, 0, len(name) + 1, len(data))
+            + name
+            + b"\0"
+            + data
+        )
+
     return entry(name.encode(), data) + entry(b"TRAILER!!!", b"")
 
 
@@ -189,14 +231,26 @@ def unix(payload):
     control = gzip.compress(tarred(b"Package: paper\nVersion: 1\nArchitecture: all\n", "./control"), mtime=0)
     plain = tarred(payload, "./usr/eicar.com")
     zstd = run(["zstd", "-qc19"], tarred(broken_up(payload), "./usr/eicar.com"))
-    for kind, data, step in (("gz", gzip.compress(plain, mtime=0), "gz"), ("xz", lzma.compress(plain), "xz"), ("zst", zstd, "zstd"), ("bz2", bz2.compress(plain), "bz2")):
+    for kind, data, step in (
+        ("gz", gzip.compress(plain, mtime=0), "gz"),
+        ("xz", lzma.compress(plain), "xz"),
+        ("zst", zstd, "zstd"),
+        ("bz2", bz2.compress(plain), "bz2"),
+    ):
         package = ar(("debian-binary", b"2.0\n"), ("control.tar.gz", control), (f"data.tar.{kind}", data))
         yield Box(f"deb-{kind}", f"a Debian package with its data in {kind}", package, "paper.deb", ("ar", step, "tar"))
     script = gzip.compress(tarred(b"#!/bin/sh\necho '" + payload + b"'\n", "./postinst"), mtime=0)
     package = ar(("debian-binary", b"2.0\n"), ("control.tar.gz", script), ("data.tar.xz", lzma.compress(tarred(prose(50)))))
     yield Box("deb-script", "a Debian package, in the script that runs after installing", package, "paper.deb", ("ar", "gz", "tar"))
     for form in ("newc", "crc", "odc", "bin", "hpbin", "hpodc", "ustar", "tar"):
-        data = run(["sh", "-c", f"d=$(mktemp -d) && cat > $d/eicar.gz && touch -d 2026-03-02 $d/eicar.gz && cd $d && echo eicar.gz | cpio -o --quiet -H {form} && rm -r $d"], inner)
+        data = run(
+            [
+                "sh",
+                "-c",
+                f"d=$(mktemp -d) && cat > $d/eicar.gz && touch -d 2026-03-02 $d/eicar.gz && cd $d && echo eicar.gz | cpio -o --quiet -H {form} && rm -r $d",
+            ],
+            inner,
+        )
         if form not in ("ustar", "tar"):
             yield Box(f"cpio-{form}", f"cpio in the form {form}", data, "papers.cpio", ("cpio", "gz"))
     swapped = run(["sh", "-c", "d=$(mktemp -d) && cat > $d/e.gz && cd $d && echo e.gz | cpio -o --quiet -H bin && rm -r $d"], inner)
@@ -204,10 +258,21 @@ def unix(payload):
     big = b"".join(bytes((swapped[at + 1], swapped[at])) for at in range(0, 26, 2))
     rest = swapped[head + len(inner) + len(inner) % 2 :]
     big_end = b"".join(bytes((rest[at + 1], rest[at])) for at in range(0, 26, 2)) + rest[26:]
-    yield Box("cpio-bin-big", "cpio in the binary form of the other byte order", big + swapped[26 : head + len(inner) + len(inner) % 2] + big_end, "papers.cpio", ("cpio", "gz"))
+    yield Box(
+        "cpio-bin-big",
+        "cpio in the binary form of the other byte order",
+        big + swapped[26 : head + len(inner) + len(inner) % 2] + big_end,
+        "papers.cpio",
+        ("cpio", "gz"),
+    )
     yield Box("cpio-gz", "cpio in gzip", gzip.compress(cpio_odc("eicar.com", payload), mtime=0), "papers.cpio.gz", ("gz", "cpio"))
     odc = cpio_odc("./eicar.com", payload)
-    for name, data, step in (("gzip", gzip.compress(odc, mtime=0), "gz"), ("xz", lzma.compress(prose(0) + odc), "xz"), ("bzip2", bz2.compress(odc), "bz2"), ("lzma", lzma.compress(odc, format=lzma.FORMAT_ALONE), "lzma")):
+    for name, data, step in (
+        ("gzip", gzip.compress(odc, mtime=0), "gz"),
+        ("xz", lzma.compress(prose(0) + odc), "xz"),
+        ("bzip2", bz2.compress(odc), "bz2"),
+        ("lzma", lzma.compress(odc, format=lzma.FORMAT_ALONE), "lzma"),
+    ):
         yield Box(f"rpm-{name}", f"an RPM package, its payload by {name}", rpm(data, name.encode()), "paper.rpm", ("rpm",))
 
 
@@ -216,27 +281,67 @@ def others(payload):
     text = broken_up(payload)
     one = {"eicar.com": text}
     yield Box("arj", "arj", made(["arj", "a", "-y", "box.arj", "eicar.com"], one, "box.arj"), "papers.arj", ("arj",))
-    yield Box("arj-fastest", "arj by its fastest method", made(["arj", "a", "-y", "-m4", "box.arj", "eicar.com"], one, "box.arj"), "papers.arj", ("arj",))
-    yield Box("arj-gzip", "arj, stored, a gzip in it", made(["arj", "a", "-y", "-m0", "box.arj", "e.gz"], {"e.gz": gzip.compress(payload, mtime=0)}, "box.arj"), "papers.arj", ("arj", "gz"))
+    yield Box(
+        "arj-fastest",
+        "arj by its fastest method",
+        made(["arj", "a", "-y", "-m4", "box.arj", "eicar.com"], one, "box.arj"),
+        "papers.arj",
+        ("arj",),
+    )
+    yield Box(
+        "arj-gzip",
+        "arj, stored, a gzip in it",
+        made(["arj", "a", "-y", "-m0", "box.arj", "e.gz"], {"e.gz": gzip.compress(payload, mtime=0)}, "box.arj"),
+        "papers.arj",
+        ("arj", "gz"),
+    )
     locked = made(["arj", "a", "-y", "-gwinter26", "box.arj", "eicar.com"], one, "box.arj")
     yield Box("arj-locked", "arj, garbled with a password", locked, "papers.arj", ("arj:winter26",), "held")
-    yield Box("arj-password", "arj, garbled with a password that the text says", locked, "papers.arj", ("arj:winter26",), "held", text="Password: winter26\r\n")
-    yield Box("arj-program", "arj behind a program", PROGRAM + made(["arj", "a", "-y", "box.arj", "eicar.com"], one, "box.arj"), "setup.exe", ("arj",))
+    yield Box(
+        "arj-password",
+        "arj, garbled with a password that the text says",
+        locked,
+        "papers.arj",
+        ("arj:winter26",),
+        "held",
+        text="Password: winter26\r\n",
+    )
+    yield Box(
+        "arj-program",
+        "arj behind a program",
+        PROGRAM + made(["arj", "a", "-y", "box.arj", "eicar.com"], one, "box.arj"),
+        "setup.exe",
+        ("arj",),
+    )
     for method in ("lh5", "lh6", "lh7"):
         yield Box(f"lzh-{method}", f"lzh by the method {method}", lzh(payload, method), "papers.lzh", ("lzh",))
     yield Box("lzh-level-1", "lzh with a header of level 1", lzh(payload, "lh5", 1), "papers.lzh", ("lzh",))
     yield Box("lzh-level-2", "lzh with a header of level 2", lzh(payload, "lh5", 2), "papers.lzh", ("lzh",))
     yield Box("lzh-stored", "lzh, stored, a gzip in it", lzh(gzip.compress(payload, mtime=0), "lh0"), "papers.lzh", ("lzh", "gz"))
     yield Box("rar5", "rar (version 5)", rar5(payload), "papers.rar", ("rar",))
-    yield Box("rar5-gzip", "rar (version 5), stored, a gzip in it", rar5(gzip.compress(payload, mtime=0), True), "papers.rar", ("rar", "gz"))
-    yield Box("rar5-program", "rar (version 5) behind a program", PROGRAM + rar5(gzip.compress(payload, mtime=0), True), "setup.exe", ("rar", "gz"))
+    yield Box(
+        "rar5-gzip", "rar (version 5), stored, a gzip in it", rar5(gzip.compress(payload, mtime=0), True), "papers.rar", ("rar", "gz")
+    )
+    yield Box(
+        "rar5-program",
+        "rar (version 5) behind a program",
+        PROGRAM + rar5(gzip.compress(payload, mtime=0), True),
+        "setup.exe",
+        ("rar", "gz"),
+    )
     yield Box("rar4-gzip", "rar (version 4), stored, a gzip in it", rar4(gzip.compress(payload, mtime=0)), "papers.rar", ("rar", "gz"))
     yield Box("rar4-as-zip", "rar (version 4) named zip", rar4(gzip.compress(payload, mtime=0)), "papers.zip", ("rar", "gz"))
     yield Box("rar4-stored", "rar (version 4), stored", rar4(payload), "papers.rar", ("rar",), clear=True)
     yield Box("xar", "xar (a package of macOS), zlib", xar(payload), "paper.pkg", ("7z",))
     yield Box("xar-bzip2", "xar (a package of macOS), bzip2", xar(payload, "application/x-bzip2", bz2.compress), "paper.pkg", ("7z",))
     yield Box("szdd", "SZDD (compress.exe)", szdd(payload), "paper.co_", ("7z",))
-    yield Box("wim", "wim, a gzip in it", made(["7z", "a", "-twim", "box.wim", "e.gz"], {"e.gz": gzip.compress(payload, mtime=0)}, "box.wim"), "papers.wim", ("7z", "gz"))
+    yield Box(
+        "wim",
+        "wim, a gzip in it",
+        made(["7z", "a", "-twim", "box.wim", "e.gz"], {"e.gz": gzip.compress(payload, mtime=0)}, "box.wim"),
+        "papers.wim",
+        ("7z", "gz"),
+    )
 
 
 def lzh(raw, method, level=0):
@@ -281,6 +386,7 @@ def vint(value):
 
 def rar5(raw, stored=False):
     """RAR 5: one file; not stored, its code of literals is eight bits each."""
+
     def block(body, data=b""):
         head = vint(len(body)) + body
         return struct.pack("<I", zlib.crc32(head)) + head + data
@@ -298,12 +404,25 @@ def rar5(raw, stored=False):
         data = bytes([flags, 0x5A ^ flags ^ size[0] ^ size[1]]) + size + packed
     name = b"eicar.com"
     method = 0 if stored else 3 << 7
-    body = vint(2) + vint(2) + vint(len(data)) + vint(4) + vint(len(raw)) + vint(0x20) + struct.pack("<I", zlib.crc32(raw)) + vint(method) + vint(0) + vint(len(name)) + name
+    body = (
+        vint(2)
+        + vint(2)
+        + vint(len(data))
+        + vint(4)
+        + vint(len(raw))
+        + vint(0x20)
+        + struct.pack("<I", zlib.crc32(raw))
+        + vint(method)
+        + vint(0)
+        + vint(len(name))
+        + name
+    )
     return b"Rar!\x1a\x07\x01\x00" + block(vint(1) + vint(0) + vint(0)) + block(body, data) + block(vint(5) + vint(0) + vint(0))
 
 
 def rar4(raw):
     """RAR 4: one stored file."""
+
     def block(kind, flags, body=b"", data=b""):
         head = struct.pack("<BHH", kind, flags, 7 + len(body)) + body
         return struct.pack("<H", zlib.crc32(head) & 0xFFFF) + head + data

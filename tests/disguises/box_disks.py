@@ -31,9 +31,9 @@ def boxes(payload):
     yield box("iso-deep", "in the sixth folder of an iso9660", iso("-R", "-D", files={"a/b/c/d/e/f/eicar.gz": inner}))
     yield box("iso-udf", "iso9660 and UDF", iso("-udf"))
     udf = bytearray(iso("-udf"))
-    udf[32768:32768 + 2048] = bytes(2048)
+    udf[32768 : 32768 + 2048] = bytes(2048)
     first = bytes(udf).find(b"BEA01") - 1
-    udf[32768 : first] = bytes(first - 32768)
+    udf[32768:first] = bytes(first - 32768)
     shifted = bytes(udf[:32768]) + bytes(udf[first : first + 3 * 2048]) + bytes(udf[32768 + 3 * 2048 :]) if first != 32768 else bytes(udf)
     yield box("udf", "UDF alone", shifted, "disk.img")
     yield box("iso-as-img", "named img", plain, "disk.img")
@@ -44,13 +44,30 @@ def boxes(payload):
     yield box("iso-extra", "iso9660, two sessions' worth of junk behind it", plain + noise(4096))
     fat = fat12(b"EICAR   GZ ", inner)
     yield box("fat", "FAT12", fat, "disk.img", ("7z", "gz"))
-    yield box("fat-split", "FAT12, the payload across two clusters that do not follow", fat12(b"EICAR   COM", prose(512 - 34) + payload, apart=True), "disk.img", ("7z",))
+    yield box(
+        "fat-split",
+        "FAT12, the payload across two clusters that do not follow",
+        fat12(b"EICAR   COM", prose(512 - 34) + payload, apart=True),
+        "disk.img",
+        ("7z",),
+    )
     vhd = fat + vhd_footer(len(fat))
     yield box("vhd", "VHD with FAT12", vhd, "disk.vhd", ("7z", "7z|fat", "gz"))
-    mbr = bytes(446) + struct.pack("<B3sB3sII", 0x80, b"\1\1\0", 1, b"\1\1\1", 8, len(fat) // 512) + bytes(48) + b"\x55\xaa" + bytes(7 * 512) + fat
+    mbr = (
+        bytes(446)
+        + struct.pack("<B3sB3sII", 0x80, b"\1\1\0", 1, b"\1\1\1", 8, len(fat) // 512)
+        + bytes(48)
+        + b"\x55\xaa"
+        + bytes(7 * 512)
+        + fat
+    )
     yield box("mbr", "a partition table with FAT12", mbr, "disk.img", ("7z-mbr", "7z", "gz"))
     yield box("dmg", "dmg, zlib, with FAT12", dmg(fat), "disk.dmg", ("7z", "7z", "gz"))
-    ext = made(["sh", "-c", "/sbin/mke2fs -q -t ext2 -N 32 -d d -U 00000000-0000-0000-0000-000000000001 box.img 128k"], {"d/eicar.gz": inner}, "box.img")
+    ext = made(
+        ["sh", "-c", "/sbin/mke2fs -q -t ext2 -N 32 -d d -U 00000000-0000-0000-0000-000000000001 box.img 128k"],
+        {"d/eicar.gz": inner},
+        "box.img",
+    )
     yield box("ext2", "ext2", ext, "disk.img", ("7z", "gz"))
 
 
@@ -79,7 +96,23 @@ def fat12(name, data, apart=False):
 
 def vhd_footer(size):
     """The footer of a fixed virtual disk."""
-    footer = struct.pack(">8sIIQI4sI4sQQHBBI", b"conectix", 2, 0x10000, 0xFFFFFFFFFFFFFFFF, 0, b"vpc ", 0x50003, b"Wi2k", size, size, size // 512 // 64 or 1, 4, 16, 2)
+    footer = struct.pack(
+        ">8sIIQI4sI4sQQHBBI",
+        b"conectix",
+        2,
+        0x10000,
+        0xFFFFFFFFFFFFFFFF,
+        0,
+        b"vpc ",
+        0x50003,
+        b"Wi2k",
+        size,
+        size,
+        size // 512 // 64 or 1,
+        4,
+        16,
+        2,
+    )
     footer += bytes(4) + bytes(range(16)) + b"\0"
     footer = footer.ljust(512, b"\0")
     return footer[:64] + struct.pack(">I", ~sum(footer) & 0xFFFFFFFF) + footer[68:]
@@ -89,7 +122,9 @@ def dmg(disk):
     """An image of macOS: the disk in zlib, a property list of its blocks, and the trailer `koly`."""
     packed = zlib.compress(disk)
     sectors = len(disk) // 512
-    runs = struct.pack(">IIQQQQ", 0x80000005, 0, 0, sectors, 0, len(packed)) + struct.pack(">IIQQQQ", 0xFFFFFFFF, 0, sectors, 0, len(packed), 0)
+    runs = struct.pack(">IIQQQQ", 0x80000005, 0, 0, sectors, 0, len(packed)) + struct.pack(
+        ">IIQQQQ", 0xFFFFFFFF, 0, sectors, 0, len(packed), 0
+    )
     sums = struct.pack(">II", 2, 32) + bytes(128)
     mish = struct.pack(">4sIQQQII", b"mish", 1, 0, sectors, 0, 520, 0) + bytes(24) + sums + struct.pack(">I", 2) + runs
     plist = (

@@ -1,12 +1,12 @@
 """Office documents: OOXML, its flat form, OpenDocument, encrypted OOXML, and RTF."""
 
 import base64
-import gzip
 import hashlib
 import hmac
 import struct
 import zlib
 
+from box_rtf import rtf_object
 from boxes import Box, noise, prose, run
 from cfb import PACKAGE, compound, macros, package
 from zips import Member, zipped
@@ -42,7 +42,6 @@ def boxes(payload):
     yield from flat(payload)
     yield from open_documents(payload)
     yield from encrypted(payload)
-    yield from rtfs(payload)
 
 
 def packages(payload):
@@ -51,37 +50,128 @@ def packages(payload):
     native = compound({"\1Ole10Native": package(b"paper.zip", inner), "\1CompObj": bytes(64)}, root_id=PACKAGE)
     ole_steps = ("zip", "ole", "package", "zip")
     for name, kind, place, file in (
-        ("docx-object", "word/document.xml", "word/embeddings/oleObject1.bin", "paper.docx"), ("xlsx-object", "xl/workbook.xml", "xl/embeddings/oleObject1.bin", "paper.xlsx"),
+        ("docx-object", "word/document.xml", "word/embeddings/oleObject1.bin", "paper.docx"),
+        ("xlsx-object", "xl/workbook.xml", "xl/embeddings/oleObject1.bin", "paper.xlsx"),
         ("pptx-object", "ppt/presentation.xml", "ppt/embeddings/oleObject1.bin", "paper.pptx"),
     ):
         relation = f'<Relationship Id="rId7" Type="{RELATION}/oleObject" Target="embeddings/oleObject1.bin"/>'
         yield Box(name, "a package object", ooxml(kind, {place: native}, relation), file, ole_steps)
-    source = b'Attribute VB_Name = "NewMacros"\r\nSub AutoOpen()\r\na = "' + payload[:34] + b'"\r\na = "' + payload[34:] + b'"\r\na = "' + payload + b'"\r\nEnd Sub\r\n'
+    source = (
+        b'Attribute VB_Name = "NewMacros"\r\nSub AutoOpen()\r\na = "'
+        + payload[:34]
+        + b'"\r\na = "'
+        + payload[34:]
+        + b'"\r\na = "'
+        + payload
+        + b'"\r\nEnd Sub\r\n'
+    )
     project = compound(macros(source))
-    for name, kind, place, file in (("docm-macro", "word/document.xml", "word/vbaProject.bin", "paper.docm"), ("xlsm-macro", "xl/workbook.xml", "xl/vbaProject.bin", "paper.xlsm"),
-                                    ("docm-macro-elsewhere", "word/document.xml", "word/media/picture.png", "paper.docm")):
+    for name, kind, place, file in (
+        ("docm-macro", "word/document.xml", "word/vbaProject.bin", "paper.docm"),
+        ("xlsm-macro", "xl/workbook.xml", "xl/vbaProject.bin", "paper.xlsm"),
+        ("docm-macro-elsewhere", "word/document.xml", "word/media/picture.png", "paper.docm"),
+    ):
         relation = f'<Relationship Id="rId7" Type="http://schemas.microsoft.com/office/2006/relationships/vbaProject" Target="{place.partition("/")[2]}"/>'
         yield Box(name, "in the source of a macro", ooxml(kind, {place: project}, relation), file, ("zip", "ole", "vba"))
-    yield Box("docx-custom", "in a custom XML part, in base64", ooxml(extra={"customXml/item1.xml": b"<d>" + base64.b64encode(inner) + b"</d>"}), "paper.docx", ("zip", "base64", "zip"))
+    yield Box(
+        "docx-custom",
+        "in a custom XML part, in base64",
+        ooxml(extra={"customXml/item1.xml": b"<d>" + base64.b64encode(inner) + b"</d>"}),
+        "paper.docx",
+        ("zip", "base64", "zip"),
+    )
     yield Box("docx-media", "as a picture", ooxml(extra={"word/media/image1.png": payload}), "paper.docx", ("zip",))
     yield Box("docx-unlisted", "a part that nothing refers to", ooxml(extra={"zz/thing.dat": payload}), "paper.docx", ("zip",))
-    for kind, data, steps in (("mht", mht(payload), ("zip", "mail", "zip")), ("html", html_data(inner), ("zip", "base64", "zip")), ("rtf", rtf_object(native), ("zip", "rtf", "ole", "package", "zip")),
-                              ("docx", ooxml(extra={"word/embeddings/oleObject1.bin": native}), ("zip",) + ole_steps)):
+    for kind, data, steps in (
+        ("mht", mht(payload), ("zip", "mail", "zip")),
+        ("html", html_data(inner), ("zip", "base64", "zip")),
+        ("rtf", rtf_object(native), ("zip", "rtf", "ole", "package", "zip")),
+        ("docx", ooxml(extra={"word/embeddings/oleObject1.bin": native}), ("zip",) + ole_steps),
+    ):
         relation = f'<Relationship Id="rId7" Type="{RELATION}/aFChunk" Target="chunk.{kind}"/>'
-        yield Box(f"docx-chunk-{kind}", f"an alternative chunk: {kind}", ooxml(extra={f"word/chunk.{kind}": data}, relations=relation, main='<w:altChunk w:id="rId7"/>'), "paper.docx", steps)
-    yield Box("docx-workbook", "a workbook with a package object in a document", ooxml(extra={"word/embeddings/sheet1.xlsx": ooxml("xl/workbook.xml", {"xl/embeddings/oleObject1.bin": native})}), "paper.docx", ("zip",) + ole_steps)
+        yield Box(
+            f"docx-chunk-{kind}",
+            f"an alternative chunk: {kind}",
+            ooxml(extra={f"word/chunk.{kind}": data}, relations=relation, main='<w:altChunk w:id="rId7"/>'),
+            "paper.docx",
+            steps,
+        )
+    yield Box(
+        "docx-workbook",
+        "a workbook with a package object in a document",
+        ooxml(extra={"word/embeddings/sheet1.xlsx": ooxml("xl/workbook.xml", {"xl/embeddings/oleObject1.bin": native})}),
+        "paper.docx",
+        ("zip",) + ole_steps,
+    )
     away = f'<Relationship Id="rId7" Type="{RELATION}/attachedTemplate" Target="http://away.example/a.dotm" TargetMode="External"/>'
-    yield Box("docx-external", "a template from elsewhere, and a package object", ooxml(extra={"word/embeddings/oleObject1.bin": native}, relations=away), "paper.docx", ole_steps)
+    yield Box(
+        "docx-external",
+        "a template from elsewhere, and a package object",
+        ooxml(extra={"word/embeddings/oleObject1.bin": native}, relations=away),
+        "paper.docx",
+        ole_steps,
+    )
     yield Box("docx-stored", "all parts stored", ooxml(extra={"word/embeddings/oleObject1.bin": native}, method=0), "paper.docx", ole_steps)
     yield Box("docx-bzip2", "all parts by bzip2", ooxml(extra={"word/media/a.bin": payload}, method=12), "paper.docx", ("zip",))
-    yield Box("docx-active-x", "an ActiveX part", ooxml(extra={"word/activeX/activeX1.bin": compound({"contents": prose(80) + payload}, scatter=True)}), "paper.docx", ("zip", "ole"))
-    yield Box("docx-printer", "printer settings of a workbook", ooxml("xl/workbook.xml", {"xl/printerSettings/printerSettings1.bin": inner}), "paper.xlsx", ("zip", "zip"))
-    yield Box("xlsb-object", "a binary workbook with a package object", ooxml("xl/workbook.xml", {"xl/workbook.bin": noise(300), "xl/embeddings/oleObject1.bin": native}), "paper.xlsb", ole_steps)
-    yield Box("docx-as-doc", "named doc", ooxml(extra={"word/embeddings/oleObject1.bin": native}), "paper.doc", ole_steps, declared="application/msword")
-    yield Box("docx-as-pdf", "named pdf", ooxml(extra={"word/embeddings/oleObject1.bin": native}), "paper.pdf", ole_steps, declared="application/pdf")
-    yield Box("docx-plain", "in the comment of a document's core properties", ooxml(extra={"docProps/core.xml": b"<c><![CDATA[" + payload + b"]]></c>"}), "paper.docx", ("zip",), declared=DOCX)
-    yield Box("appx", "a Windows application package", zipped(Member("AppxManifest.xml", b"<Package/>"), Member("AppxSignature.p7x", b"PKCX" + noise(50)), Member("a.exe", payload)), "tool.appx", ("zip",))
-    yield Box("odd-xps", "an XPS document with an odd part", zipped(Member("FixedDocSeq.fdseq", b"<a/>"), Member("Resources/x.odttf", payload)), "paper.xps", ("zip",))
+    yield Box(
+        "docx-active-x",
+        "an ActiveX part",
+        ooxml(extra={"word/activeX/activeX1.bin": compound({"contents": prose(80) + payload}, scatter=True)}),
+        "paper.docx",
+        ("zip", "ole"),
+    )
+    yield Box(
+        "docx-printer",
+        "printer settings of a workbook",
+        ooxml("xl/workbook.xml", {"xl/printerSettings/printerSettings1.bin": inner}),
+        "paper.xlsx",
+        ("zip", "zip"),
+    )
+    yield Box(
+        "xlsb-object",
+        "a binary workbook with a package object",
+        ooxml("xl/workbook.xml", {"xl/workbook.bin": noise(300), "xl/embeddings/oleObject1.bin": native}),
+        "paper.xlsb",
+        ole_steps,
+    )
+    yield Box(
+        "docx-as-doc",
+        "named doc",
+        ooxml(extra={"word/embeddings/oleObject1.bin": native}),
+        "paper.doc",
+        ole_steps,
+        declared="application/msword",
+    )
+    yield Box(
+        "docx-as-pdf",
+        "named pdf",
+        ooxml(extra={"word/embeddings/oleObject1.bin": native}),
+        "paper.pdf",
+        ole_steps,
+        declared="application/pdf",
+    )
+    yield Box(
+        "docx-plain",
+        "in the comment of a document's core properties",
+        ooxml(extra={"docProps/core.xml": b"<c><![CDATA[" + payload + b"]]></c>"}),
+        "paper.docx",
+        ("zip",),
+        declared=DOCX,
+    )
+    yield Box(
+        "appx",
+        "a Windows application package",
+        zipped(Member("AppxManifest.xml", b"<Package/>"), Member("AppxSignature.p7x", b"PKCX" + noise(50)), Member("a.exe", payload)),
+        "tool.appx",
+        ("zip",),
+    )
+    yield Box(
+        "odd-xps",
+        "an XPS document with an odd part",
+        zipped(Member("FixedDocSeq.fdseq", b"<a/>"), Member("Resources/x.odttf", payload)),
+        "paper.xps",
+        ("zip",),
+    )
 
 
 def flat(payload):
@@ -89,18 +179,42 @@ def flat(payload):
     inner = zipped(Member("eicar.com", payload))
     text = base64.encodebytes(inner).decode()
     word = f'{HEAD}<?mso-application progid="Word.Document"?><w:wordDocument xmlns:w="http://schemas.microsoft.com/office/word/2003/wordml"><w:body>%s</w:body></w:wordDocument>'
-    yield Box("xml-word-2003", "Word 2003 XML: binary data in base64", (word % f'<w:pict><w:binData w:name="wordml://1.zip" xml:space="preserve">{text}</w:binData></w:pict>').encode(), "paper.xml", ("base64", "zip"))
+    yield Box(
+        "xml-word-2003",
+        "Word 2003 XML: binary data in base64",
+        (word % f'<w:pict><w:binData w:name="wordml://1.zip" xml:space="preserve">{text}</w:binData></w:pict>').encode(),
+        "paper.xml",
+        ("base64", "zip"),
+    )
     mso = zlib.compress(compound({"\1Ole10Native": package(b"paper.zip", inner)}))
     active = b"ActiveMime" + bytes.fromhex("0000f001040000000000000000000000") + struct.pack("<I", len(mso)) + bytes(20)
     active = active[:50].ljust(50, b"\0") + mso
     coded = base64.encodebytes(active).decode()
-    yield Box("xml-word-2003-mso", "Word 2003 XML: editdata.mso", (word % f'<w:docSuppData><w:binData w:name="editdata.mso">{coded}</w:binData></w:docSuppData>').encode(), "paper.doc", ("base64", "active-mime", "ole", "package", "zip"))
+    yield Box(
+        "xml-word-2003-mso",
+        "Word 2003 XML: editdata.mso",
+        (word % f'<w:docSuppData><w:binData w:name="editdata.mso">{coded}</w:binData></w:docSuppData>').encode(),
+        "paper.doc",
+        ("base64", "active-mime", "ole", "package", "zip"),
+    )
     yield Box("active-mime", "ActiveMime by itself", active, "editdata.mso", ("active-mime", "ole", "package", "zip"))
     pkg = f'{HEAD}<?mso-application progid="Word.Document"?><pkg:package xmlns:pkg="http://schemas.microsoft.com/office/2006/xmlPackage"><pkg:part pkg:name="/word/embeddings/x.bin" pkg:contentType="application/octet-stream" pkg:compression="store"><pkg:binaryData>{text}</pkg:binaryData></pkg:part></pkg:package>'
     yield Box("xml-flat-opc", "flat OOXML", pkg.encode(), "paper.xml", ("base64", "zip"))
     yield Box("xml-flat-opc-doc", "flat OOXML named doc", pkg.encode(), "paper.doc", ("base64", "zip"), declared="application/msword")
-    yield Box("xml-flat-opc-utf16", "flat OOXML in UTF-16", pkg.replace('"UTF-8"', '"UTF-16"').encode("utf-16"), "paper.xml", ("utf-16", "base64", "zip"))
-    yield Box("xml-cdata", "XML with base64 in CDATA", f"{HEAD}<file name='paper.zip'><![CDATA[{text}]]></file>".encode(), "paper.xml", ("base64", "zip"))
+    yield Box(
+        "xml-flat-opc-utf16",
+        "flat OOXML in UTF-16",
+        pkg.replace('"UTF-8"', '"UTF-16"').encode("utf-16"),
+        "paper.xml",
+        ("utf-16", "base64", "zip"),
+    )
+    yield Box(
+        "xml-cdata",
+        "XML with base64 in CDATA",
+        f"{HEAD}<file name='paper.zip'><![CDATA[{text}]]></file>".encode(),
+        "paper.xml",
+        ("base64", "zip"),
+    )
     fodt = f'{HEAD}<office:document xmlns:office="urn:oasis:names:tc:opendocument:xmlns:office:1.0" office:mimetype="application/vnd.oasis.opendocument.text"><office:body><office:text><office:binary-data>{text}</office:binary-data></office:text></office:body></office:document>'
     yield Box("xml-fodt", "a flat OpenDocument text", fodt.encode(), "paper.fodt", ("base64", "zip"))
     infopath = f"{HEAD}<?mso-infoPathSolution?><my:f xmlns:my='m'><my:file>{base64.b64encode(bytes.fromhex('c7494641') + struct.pack('<IIII', 20, 1, len(inner), 10) + 'paper.zip'.encode('utf-16-le') + bytes(2) + inner).decode()}</my:file></my:f>"
@@ -114,15 +228,42 @@ def open_documents(payload):
 
     def odt(extra, kind="text"):
         first = Member("mimetype", f"application/vnd.oasis.opendocument.{kind}".encode(), 0)
-        manifest = Member("META-INF/manifest.xml", b'<manifest:manifest xmlns:manifest="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"/>')
-        return zipped(first, Member("content.xml", b"<office:document-content/>"), *(Member(name, data) for name, data in extra.items()), manifest)
+        manifest = Member(
+            "META-INF/manifest.xml", b'<manifest:manifest xmlns:manifest="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"/>'
+        )
+        return zipped(
+            first, Member("content.xml", b"<office:document-content/>"), *(Member(name, data) for name, data in extra.items()), manifest
+        )
 
     yield Box("odt-object", "a compound file as an object", odt({"Object 1": native}), "paper.odt", ("zip", "ole", "package", "zip"))
-    yield Box("odt-folder-object", "an object that is a document in a folder", odt({"Object 1/content.xml": b"<x>" + payload + b"</x>"}), "paper.odt", ("zip",))
-    yield Box("ods-basic", "in a script in Basic", odt({"Basic/Standard/Module1.xml": b"<script:module><![CDATA[Sub Main\n' " + payload + b"\nEnd Sub]]></script:module>"}, "spreadsheet"), "paper.ods", ("zip",))
-    yield Box("odp-python", "in a script in Python", odt({"Scripts/python/x.py": b"x = '" + payload + b"'\n"}, "presentation"), "paper.odp", ("zip",))
+    yield Box(
+        "odt-folder-object",
+        "an object that is a document in a folder",
+        odt({"Object 1/content.xml": b"<x>" + payload + b"</x>"}),
+        "paper.odt",
+        ("zip",),
+    )
+    yield Box(
+        "ods-basic",
+        "in a script in Basic",
+        odt(
+            {"Basic/Standard/Module1.xml": b"<script:module><![CDATA[Sub Main\n' " + payload + b"\nEnd Sub]]></script:module>"},
+            "spreadsheet",
+        ),
+        "paper.ods",
+        ("zip",),
+    )
+    yield Box(
+        "odp-python",
+        "in a script in Python",
+        odt({"Scripts/python/x.py": b"x = '" + payload + b"'\n"}, "presentation"),
+        "paper.odp",
+        ("zip",),
+    )
     yield Box("odt-picture", "as a picture, a zip", odt({"Pictures/1.png": inner}), "paper.odt", ("zip", "zip"))
-    yield Box("odt-docx", "a Word document as an object", odt({"Object 1": ooxml(extra={"word/x.bin": payload})}), "paper.odt", ("zip", "zip"))
+    yield Box(
+        "odt-docx", "a Word document as an object", odt({"Object 1": ooxml(extra={"word/x.bin": payload})}), "paper.odt", ("zip", "zip")
+    )
 
 
 def derived(password, salt, spins):
@@ -180,9 +321,26 @@ def encrypted(payload):
     native = compound({"\1Ole10Native": package(b"paper.zip", inner)}, root_id=PACKAGE)
     plain = ooxml(extra={"word/embeddings/oleObject1.bin": native})
     after = ("zip", "ole", "package", "zip")
-    yield Box("docx-locked", "an encrypted document, no password", agile(plain, "winter26"), "paper.docx", ("office:winter26",) + after, "held")
-    yield Box("docx-password", "an encrypted document, the password in the text", agile(plain, "winter26"), "paper.docx", ("office:winter26",) + after, "held", text="Password: winter26\r\n")
-    yield Box("xlsx-velvet", "an encrypted workbook by the password that Excel tries of itself", agile(plain, "VelvetSweatshop"), "paper.xlsx", ("office:VelvetSweatshop",) + after, "held")
+    yield Box(
+        "docx-locked", "an encrypted document, no password", agile(plain, "winter26"), "paper.docx", ("office:winter26",) + after, "held"
+    )
+    yield Box(
+        "docx-password",
+        "an encrypted document, the password in the text",
+        agile(plain, "winter26"),
+        "paper.docx",
+        ("office:winter26",) + after,
+        "held",
+        text="Password: winter26\r\n",
+    )
+    yield Box(
+        "xlsx-velvet",
+        "an encrypted workbook by the password that Excel tries of itself",
+        agile(plain, "VelvetSweatshop"),
+        "paper.xlsx",
+        ("office:VelvetSweatshop",) + after,
+        "held",
+    )
 
 
 def mht(payload):
@@ -190,75 +348,14 @@ def mht(payload):
     inner = base64.encodebytes(zipped(Member("eicar.com", payload))).replace(b"\n", b"\r\n")
     return (
         b'MIME-Version: 1.0\r\nContent-Type: multipart/related; boundary="=_m"\r\n\r\n--=_m\r\nContent-Type: text/html\r\nContent-Location: file:///C:/a.htm\r\n\r\n<html></html>\r\n'
-        b"--=_m\r\nContent-Location: file:///C:/a.zip\r\nContent-Transfer-Encoding: base64\r\nContent-Type: application/octet-stream\r\n\r\n" + inner + b"\r\n--=_m--\r\n"
+        b"--=_m\r\nContent-Location: file:///C:/a.zip\r\nContent-Transfer-Encoding: base64\r\nContent-Type: application/octet-stream\r\n\r\n"
+        + inner
+        + b"\r\n--=_m--\r\n"
     )
 
 
 def html_data(inner):
     """A page with a data: URI."""
-    return b'<html><body><a download="paper.zip" href="data:application/zip;base64,' + base64.b64encode(inner) + b'">paper</a></body></html>'
-
-
-def object_data(data, name=b"Package"):
-    """The bytes of \\objdata: an OLE 1.0 object ([MS-OLEDS] 2.2.5)."""
-    return struct.pack("<III", 0x501, 2, len(name) + 1) + name + b"\0" + struct.pack("<III", 0, 0, len(data)) + data
-
-
-def rtf_object(data, hexed=None, before=rb"{\*\objdata ", after=b"}", start=rb"{\rtf1\ansi Nothing here.\par "):
-    """RTF with an object."""
-    hexed = hexed or object_data(data).hex().encode()
-    return start + rb"{\object\objemb\objw100\objh100{\*\objclass Package}" + before + hexed + after + rb"{\result nothing}}\par}"
-
-
-def rtfs(payload):
-    """RTF."""
-    inner = zipped(Member("eicar.com", payload))
-    native = compound({"\1Ole10Native": package(b"paper.zip", inner)}, root_id=PACKAGE)
-    raw = object_data(package(b"paper.zip", inner)[4:])
-    hexed = raw.hex().encode()
-    steps = ("rtf", "package-loose", "zip")
-
-    def box(name, idea, data, steps=steps, file="paper.rtf", **more):
-        return Box(f"rtf-{name}", idea, data, file, steps, **({"declared": "application/rtf"} | more))
-
-    def every(text, count, what):
-        return what.join(text[at : at + count] for at in range(0, len(text), count))
-
-    yield box("object", "a package object", rtf_object(b"", hexed))
-    yield box("ole2", "a compound file as an object", rtf_object(native), ("rtf", "ole", "package", "zip"))
-    yield box("lines", "its hex in lines", rtf_object(b"", every(hexed, 64, b"\r\n")))
-    yield box("blanks", "its hex with blanks and tabs between all digits", rtf_object(b"", every(hexed, 1, b" \t")))
-    yield box("capitals", "its hex in capitals", rtf_object(b"", hexed.upper()))
-    yield box("words", "control words in its hex", rtf_object(b"", every(hexed, 20, rb"\par ")))
-    yield box("numbers", "control words with numbers in its hex", rtf_object(b"", every(hexed, 40, rb"\fs24 ")))
-    yield box("groups", "groups in its hex", rtf_object(b"", every(hexed, 32, b"{}")))
-    yield box("groups-star", "ignorable groups with digits in its hex", rtf_object(b"", every(hexed, 32, rb"{\*\zz 3131}")))
-    yield box("groups-around", "each piece of its hex in a group", rtf_object(b"", b"".join(b"{" + hexed[at : at + 16] + b"}" for at in range(0, len(hexed), 16))))
-    yield box("bin", "its data in \\bin", rtf_object(b"", rb"\bin%d " % len(raw) + raw))
-    cut = len(hexed) // 4 * 2
-    yield box("bin-mixed", "its data half in hex, half in \\bin", rtf_object(b"", hexed[:cut] + rb"\bin%d " % (len(raw) - cut // 2) + raw[cut // 2 :]))
-    yield box("bin-empty", "\\bin of no bytes in its hex", rtf_object(b"", every(hexed, 50, rb"\bin0 ")))
-    yield box("escapes", "escapes \\'xx in its hex, which are passed over", rtf_object(b"", every(hexed, 30, rb"\'7a")))
-    yield box("star-less", "\\objdata without its star", rtf_object(b"", hexed, before=rb"{\objdata "))
-    yield box("word-before", "a control word between \\objdata and its hex", rtf_object(b"", hexed, before=rb"{\*\objdata\objalias0 "))
-    yield box("line-after", "a line end after \\objdata", rtf_object(b"", hexed, before=b"{\\*\\objdata\r\n"))
-    yield box("number", "a number after \\objdata", rtf_object(b"", hexed, before=rb"{\*\objdata1 "))
-    yield box("unclosed", "groups that never close", rtf_object(b"", hexed)[:-2])
-    yield box("cut", "cut off after the hex", rtf_object(b"", hexed)[: -len(rb"}{\result nothing}}\par}")])
-    yield box("header-short", "begins {\\rt", rtf_object(b"", hexed, start=rb"{\rt Nothing here.\par "))
-    yield box("header-number", "begins {\\rtf9999x", rtf_object(b"", hexed, start=rb"{\rtf9999x "))
-    yield box("header-blank", "blank lines before it", b"\r\n\r\n  " + rtf_object(b"", hexed))
-    yield box("as-doc", "named doc", rtf_object(b"", hexed), file="paper.doc", declared="application/msword")
-    yield box("as-docx", "named docx", rtf_object(b"", hexed), file="paper.docx")
-    yield box("second", "the second of two objects", rtf_object(package(b"a.txt", prose(30)))[:-1] + rtf_object(b"", hexed)[len(rb"{\rtf1\ansi ") :])
-    yield box("update", "an object that updates itself", rtf_object(b"", hexed).replace(rb"\objemb", rb"\objautlink\objupdate"))
-    yield box("unicode", "\\u escapes and \\uc in its hex", rtf_object(b"", every(hexed, 40, rb"\uc0\u123 ")))
-    yield box("symbols", "control symbols in its hex", rtf_object(b"", every(hexed, 26, rb"\-\~")))
-    yield box("odd-digit", "junk of other letters in its hex", rtf_object(b"", every(hexed, 22, b"zq~")))
-    yield box("shape", "an object in a shape's text", rb"{\rtf1{\shp{\*\shpinst{\shptxt " + rtf_object(b"", hexed)[len(rb"{\rtf1\ansi ") : -1] + b"}}}}")
-    yield box("picture", "a zip as the data of a picture", rb"{\rtf1{\pict\pngblip " + inner.hex().encode() + b"}}", ("rtf", "zip"))
-    yield box("store", "a zip in the data store", rb"{\rtf1{\*\datastore " + inner.hex().encode() + b"}}", ("rtf", "zip"))
-    yield box("deep", "in 60 groups", rb"{\rtf1" + b"{" * 60 + rtf_object(b"", hexed)[len(rb"{\rtf1\ansi ") : -1] + b"}" * 61)
-    yield box("gzip", "in a gzip", gzip.compress(rtf_object(b"", hexed), mtime=0), ("gz",) + steps, "paper.rtf.gz")
-    yield box("body", "its text is the payload, letter by letter as escapes", rb"{\rtf1 " + b"".join(rb"\'%02x" % byte for byte in payload) + b"}", ("rtf-text",), clear=True)
-    yield box("deflated", "a zip of it", zipped(Member("paper.rtf", rtf_object(b"", hexed))), ("zip",) + steps, "papers.zip")
+    return (
+        b'<html><body><a download="paper.zip" href="data:application/zip;base64,' + base64.b64encode(inner) + b'">paper</a></body></html>'
+    )

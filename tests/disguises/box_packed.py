@@ -10,9 +10,10 @@ import zlib
 
 from box_archives import ar, cabinet, cpio_odc, lzx, rpm
 from box_mail import note
-from box_office import html_data, object_data, ooxml, rtf_object
+from box_office import html_data, ooxml
 from box_ole import attribute, msg, tnef
 from box_pdf import attached, stream, written
+from box_rtf import object_data, rtf_object
 from box_streams import tarred
 from boxes import Box, made, run
 from cfb import compound, package
@@ -72,7 +73,16 @@ KINDS = {
     "rpm": (lambda data: rpm(gzip.compress(cpio_odc("./inner", data), mtime=0), b"gzip"), "rpm", ("rpm",)),
     "lzip": (lambda data: run(["lzip", "-c"], data), "lz", ("lzip",)),
     "lzx": (lambda data: cabinet([("inner", data)], 0x0F03, [lzx(data)], [len(data)]), "cab", ("cab",)),
-    "msi": (lambda data: compound({"\u4840\u3b3f\u43f2\u4438\u45b1": b"", "\u3b6a\u45e4\u4824": cabinet([("inner", data)], 1, [b"CK" + deflated(data)], [len(data)])}), "msi", ("ole", "cab")),
+    "msi": (
+        lambda data: compound(
+            {
+                "\u4840\u3b3f\u43f2\u4438\u45b1": b"",
+                "\u3b6a\u45e4\u4824": cabinet([("inner", data)], 1, [b"CK" + deflated(data)], [len(data)]),
+            }
+        ),
+        "msi",
+        ("ole", "cab"),
+    ),
     "b64": (base64.encodebytes, "b64", ("base64",)),
 }
 """Name to what packs, the ending of its files, and the steps that open it."""
@@ -90,4 +100,10 @@ def boxes(payload):
             pack, ending, steps = KINDS[outer]
             pack_within, _, steps_within = KINDS[within]
             data = pack(pack_within(inner))
-            yield Box(f"in-{outer.lower()}-{within.lower()}", f"a zip in {within} in {outer}", data, f"papers.{ending}", steps + steps_within + ("zip",))
+            yield Box(
+                f"in-{outer.lower()}-{within.lower()}",
+                f"a zip in {within} in {outer}",
+                data,
+                f"papers.{ending}",
+                steps + steps_within + ("zip",),
+            )

@@ -5,7 +5,9 @@ from boxes import Box, broken_up, made
 
 def archive(payload, password, kind="zip", *options):
     """An encrypted archive by 7-Zip."""
-    return made(["7z", "a", f"-t{kind}", f"-p{password}", *options, f"box.{kind}", "eicar.com"], {"eicar.com": broken_up(payload)}, f"box.{kind}")
+    return made(
+        ["7z", "a", f"-t{kind}", f"-p{password}", *options, f"box.{kind}", "eicar.com"], {"eicar.com": broken_up(payload)}, f"box.{kind}"
+    )
 
 
 WORDINGS = {
@@ -43,11 +45,20 @@ def boxes(payload):
     said = "The password is winter26\r\n"
     for method in ("ZipCrypto", "AES128", "AES192", "AES256"):
         data = archive(payload, word, "zip", f"-mem={method}")
-        yield Box(f"password-{method.lower()}", f"zip by {method}, the password in the text", data, "papers.zip", (f"zip:{word}",), text=said)
+        yield Box(
+            f"password-{method.lower()}", f"zip by {method}, the password in the text", data, "papers.zip", (f"zip:{word}",), text=said
+        )
         yield Box(f"locked-{method.lower()}", f"zip by {method}, no password in the message", data, "papers.zip", (f"zip:{word}",), "held")
     for method in ("Deflate64", "BZip2", "LZMA", "Copy"):
         data = archive(payload, word, "zip", "-mem=AES256", f"-mm={method}")
-        yield Box(f"password-aes-{method.lower()}", f"AES-256 zip of {method}, the password in the text", data, "papers.zip", (f"zip:{word}",), text=said)
+        yield Box(
+            f"password-aes-{method.lower()}",
+            f"AES-256 zip of {method}, the password in the text",
+            data,
+            "papers.zip",
+            (f"zip:{word}",),
+            text=said,
+        )
     data = archive(payload, word, "zip", "-mem=ZipCrypto")
     steps = (f"zip:{word}",)
     html = "<html><body><p>Please sign.</p><p>Password: <b>win</b>ter<span>26</span></p></body></html>"
@@ -57,17 +68,46 @@ def boxes(payload):
     yield Box("password-subject", "the password in the subject", data, "papers.zip", steps, subject="Invoice, password winter26")
     yield Box("password-file-name", "the password in the name of the file", data, "invoice pw winter26.zip", steps)
     yield Box("password-name-itself", "the name of the file is the password", data, "winter26.zip", steps)
-    yield Box("password-beside", "the password in a second attachment", data, "papers.zip", steps, beside=("password.txt", b"The password is winter26\r\n"))
-    yield Box("password-infected", "the password that samples are sent with, not in the message", archive(payload, "infected"), "sample.zip", ("zip:infected",), "held")
+    yield Box(
+        "password-beside",
+        "the password in a second attachment",
+        data,
+        "papers.zip",
+        steps,
+        beside=("password.txt", b"The password is winter26\r\n"),
+    )
+    yield Box(
+        "password-infected",
+        "the password that samples are sent with, not in the message",
+        archive(payload, "infected"),
+        "sample.zip",
+        ("zip:infected",),
+        "held",
+    )
     seven = archive(payload, word, "7z")
     yield Box("password-7z", "7z by AES-256, the password in the text", seven, "papers.7z", (f"7z:{word}",), text=said)
     yield Box("locked-7z", "7z by AES-256, no password", seven, "papers.7z", (f"7z:{word}",), "held")
     seven = archive(payload, word, "7z", "-mhe=on")
-    yield Box("password-7z-header", "7z with its header encrypted, the password in the text", seven, "papers.7z", (f"7z:{word}",), text=said)
+    yield Box(
+        "password-7z-header", "7z with its header encrypted, the password in the text", seven, "papers.7z", (f"7z:{word}",), text=said
+    )
     yield Box("locked-7z-header", "7z with its header encrypted, no password", seven, "papers.7z", (f"7z:{word}",), "held")
     outer = made(["7z", "a", "-tzip", "box.zip", "inner.zip"], {"inner.zip": data}, "box.zip")
-    yield Box("password-inner", "an encrypted zip in a plain one, the password in the text", outer, "papers.zip", ("zip", f"zip:{word}"), text=said)
+    yield Box(
+        "password-inner",
+        "an encrypted zip in a plain one, the password in the text",
+        outer,
+        "papers.zip",
+        ("zip", f"zip:{word}"),
+        text=said,
+    )
     yield Box("locked-inner", "an encrypted zip in a plain one, no password", outer, "papers.zip", ("zip", f"zip:{word}"), "held")
     files = {"note.txt": b"The password of the other file is winter26\r\n", "inner.zip": data}
     outer = made(["7z", "a", "-tzip", "box.zip", "note.txt", "inner.zip"], files, "box.zip")
-    yield Box("password-in-member", "an encrypted zip in a plain one, the password in a text beside it", outer, "papers.zip", ("zip", f"zip:{word}"))
+    yield Box(
+        "password-in-member",
+        "an encrypted zip in a plain one, the password in a text beside it",
+        outer,
+        "papers.zip",
+        ("zip", f"zip:{word}"),
+    )

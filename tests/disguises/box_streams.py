@@ -1,7 +1,6 @@
 """Compressed streams of one file: gzip, bzip2, xz, LZMA, lzip, zstd, compress, zlib, deflate, lz4, and tar with and around them."""
 
 import bz2
-import gzip
 import io
 import lzma
 import struct
@@ -62,12 +61,25 @@ def gzips(payload):
     yield box("junk-after", "junk behind it", gz(payload) + noise(100))
     yield box("zeros-after", "noughts behind it, then a second stream", gz(prose(99)) + bytes(512) + gz(payload), steps=("gz|deflate-at",))
     yield box("junk-between", "junk between two streams", gz(prose(99)) + noise(50) + gz(payload), steps=("deflate-at",))
-    yield box("junk-before", "junk before it", noise(50) + gz(payload), steps=("deflate-at",), file="paper.bin", declared="application/octet-stream")
+    yield box(
+        "junk-before",
+        "junk before it",
+        noise(50) + gz(payload),
+        steps=("deflate-at",),
+        file="paper.bin",
+        declared="application/octet-stream",
+    )
     deep = payload
     for _ in range(10):
         deep = gz(deep)
     yield box("nested-10", "ten deep", deep, steps=("gz",) * 10)
-    yield box("as-docx", "named as a document", gz(payload), "paper.docx", declared="application/vnd.openxmlformats-officedocument.wordprocessingml.document")
+    yield box(
+        "as-docx",
+        "named as a document",
+        gz(payload),
+        "paper.docx",
+        declared="application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    )
     yield box("as-text", "named and declared as text", gz(payload), "note.txt", declared="text/plain")
     yield box("svgz", "a picture's name", gz(payload), "logo.svgz", declared="image/svg+xml")
 
@@ -81,7 +93,9 @@ def others(payload):
 
     long = prose(300) + payload
     yield box("bz2-plain", "bzip2", bz2.compress(payload), "bz2")
-    yield box("bz2-split", "bzip2, two streams, the payload across both", bz2.compress(payload[:half]) + bz2.compress(payload[half:]), "bz2")
+    yield box(
+        "bz2-split", "bzip2, two streams, the payload across both", bz2.compress(payload[:half]) + bz2.compress(payload[half:]), "bz2"
+    )
     yield box("bz2-second", "bzip2, two streams, the payload in the second", bz2.compress(prose(500)) + bz2.compress(payload), "bz2")
     yield box("bz2-empty-first", "bzip2, an empty stream first", bz2.compress(b"") + bz2.compress(payload), "bz2")
     yield box("bz2-junk", "bzip2, junk behind it", bz2.compress(payload) + noise(99), "bz2")
@@ -93,14 +107,26 @@ def others(payload):
     yield Box("bz2-cut", "bzip2, cut off in a later block", cut[: len(cut) // 2], "paper.com.bz2", ("bz2-cut",))
     yield box("xz-plain", "xz", lzma.compress(long), "xz")
     yield box("xz-split", "xz, two streams, the payload across both", lzma.compress(payload[:half]) + lzma.compress(payload[half:]), "xz")
-    yield box("xz-padding", "xz, two streams with padding between", lzma.compress(prose(99)) + bytes(64) + lzma.compress(long) + bytes(8), "xz")
+    yield box(
+        "xz-padding", "xz, two streams with padding between", lzma.compress(prose(99)) + bytes(64) + lzma.compress(long) + bytes(8), "xz"
+    )
     lz2 = {"id": lzma.FILTER_LZMA2, "preset": 6}
     for name, first in (
-        ("delta", {"id": lzma.FILTER_DELTA, "dist": 3}), ("x86", {"id": lzma.FILTER_X86}), ("arm", {"id": lzma.FILTER_ARM}), ("armthumb", {"id": lzma.FILTER_ARMTHUMB}),
-        ("powerpc", {"id": lzma.FILTER_POWERPC}), ("ia64", {"id": lzma.FILTER_IA64}), ("sparc", {"id": lzma.FILTER_SPARC}),
+        ("delta", {"id": lzma.FILTER_DELTA, "dist": 3}),
+        ("x86", {"id": lzma.FILTER_X86}),
+        ("arm", {"id": lzma.FILTER_ARM}),
+        ("armthumb", {"id": lzma.FILTER_ARMTHUMB}),
+        ("powerpc", {"id": lzma.FILTER_POWERPC}),
+        ("ia64", {"id": lzma.FILTER_IA64}),
+        ("sparc", {"id": lzma.FILTER_SPARC}),
     ):
         yield box(f"xz-{name}", f"xz through the filter {name}", lzma.compress(b"\xe8\x10\0\0\0" * 9 + payload, filters=[first, lz2]), "xz")
-    yield box("xz-delta-x86", "xz through two filters", lzma.compress(prose(64) + payload, filters=[{"id": lzma.FILTER_DELTA, "dist": 1}, {"id": lzma.FILTER_X86}, lz2]), "xz")
+    yield box(
+        "xz-delta-x86",
+        "xz through two filters",
+        lzma.compress(prose(64) + payload, filters=[{"id": lzma.FILTER_DELTA, "dist": 1}, {"id": lzma.FILTER_X86}, lz2]),
+        "xz",
+    )
     yield box("xz-sha256", "xz with SHA-256", lzma.compress(long, check=lzma.CHECK_SHA256), "xz")
     yield box("xz-no-sum", "xz without a sum", lzma.compress(long, check=lzma.CHECK_NONE), "xz")
     yield box("xz-blocks", "xz in blocks", run(["xz", "-zc", "--block-size=4096", "-T1"], prose(20_000) + payload), "xz")
@@ -112,27 +138,50 @@ def others(payload):
     raw = alone[:5] + struct.pack("<Q", len(payload)) + alone[13:]
     yield box("lzma-sized", "LZMA alone, size known", raw, "lzma")
     yield box("lzma-named-dat", "LZMA alone under another name", alone, "lzma", file="paper.dat")
-    odd = lzma.compress(payload, format=lzma.FORMAT_ALONE, filters=[{"id": lzma.FILTER_LZMA1, "lc": 0, "lp": 2, "pb": 0, "dict_size": 1 << 20}])
+    odd = lzma.compress(
+        payload, format=lzma.FORMAT_ALONE, filters=[{"id": lzma.FILTER_LZMA1, "lc": 0, "lp": 2, "pb": 0, "dict_size": 1 << 20}]
+    )
     yield box("lzma-properties", "LZMA alone with unusual properties", odd, "lzma")
     one = run(["lzip", "-c"], payload)
     yield box("lzip-plain", "lzip", one, "lzip", file="paper.lz")
-    yield box("lzip-split", "lzip, the payload across two members", run(["lzip", "-c"], payload[:half]) + run(["lzip", "-c"], payload[half:]), "lzip")
+    yield box(
+        "lzip-split",
+        "lzip, the payload across two members",
+        run(["lzip", "-c"], payload[:half]) + run(["lzip", "-c"], payload[half:]),
+        "lzip",
+    )
     yield box("lzip-junk", "lzip, junk behind it", one + noise(33), "lzip")
     text = broken_up(payload)
     z = run(["zstd", "-qc19"], text)
     yield box("zstd-plain", "zstd", z, "zstd")
     yield box("zstd-second", "zstd, two frames", run(["zstd", "-qc"], prose(400)) + z, "zstd")
     at = text.rindex(payload) + half
-    yield box("zstd-split", "zstd, the payload across two frames", run(["zstd", "-qc19"], text[:at]) + run(["zstd", "-qc19"], payload[half:] * 3), "zstd", clear=True)
+    yield box(
+        "zstd-split",
+        "zstd, the payload across two frames",
+        run(["zstd", "-qc19"], text[:at]) + run(["zstd", "-qc19"], payload[half:] * 3),
+        "zstd",
+        clear=True,
+    )
     yield box("zstd-skip", "zstd behind a skippable frame", struct.pack("<II", 0x184D2A55, 40) + noise(40) + z, "zstd")
     yield box("zstd-no-sum", "zstd without sum and size", run(["zstd", "-qc", "--no-check", "--no-content-size"], text), "zstd")
     yield box("zstd-long", "zstd with a long window", run(["zstd", "-qc19", "--long=27"], prose(2_000_000) + text), "zstd")
     yield box("zstd-junk", "zstd, junk behind it", z + noise(50), "zstd")
-    dictionary = made(["sh", "-c", "zstd -q --train s/* -o d --maxdict=2048 && zstd -q -D d f -o f.zst && cat f.zst > out"],
-                      {f"s/{at}": prose(900, at) for at in range(60)} | {"f": text}, "out")
+    dictionary = made(
+        ["sh", "-c", "zstd -q --train s/* -o d --maxdict=2048 && zstd -q -D d f -o f.zst && cat f.zst > out"],
+        {f"s/{at}": prose(900, at) for at in range(60)} | {"f": text},
+        "out",
+    )
     yield Box("zstd-dictionary", "zstd with a dictionary that is not there", dictionary, "paper.com.zst", ("zstd",), "held")
-    yield box("compress-plain", "compress (.Z)", made(["compress", "-f", "paper.com"], {"paper.com": prose(900) + payload}, "paper.com.Z"), "Z")
-    yield box("compress-12-bits", "compress (.Z) of 12 bits, its table filled", made(["compress", "-f", "-b12", "paper.com"], {"paper.com": noise(3000) + prose(60_000) + payload}, "paper.com.Z"), "Z")
+    yield box(
+        "compress-plain", "compress (.Z)", made(["compress", "-f", "paper.com"], {"paper.com": prose(900) + payload}, "paper.com.Z"), "Z"
+    )
+    yield box(
+        "compress-12-bits",
+        "compress (.Z) of 12 bits, its table filled",
+        made(["compress", "-f", "-b12", "paper.com"], {"paper.com": noise(3000) + prose(60_000) + payload}, "paper.com.Z"),
+        "Z",
+    )
     yield box("zlib", "zlib", zlib.compress(payload, 9), "zlib")
     yield box("deflate", "raw deflate", deflated(payload), "deflate")
     yield box("lz4-plain", "lz4", run(["lz4", "-qc9"], text), "lz4")
@@ -191,8 +240,13 @@ def tars(payload):
     yield box("parent", "a name with ..", tarred(inner, "../../eicar.gz"))
     yield box("junk-after", "junk behind it", tarred(inner) + noise(700))
     for name, packed, step in (
-        ("gz", gz(plain), "gz"), ("bz2", bz2.compress(plain), "bz2"), ("xz", lzma.compress(plain), "xz"), ("zst", run(["zstd", "-qc19"], tarred(broken_up(payload))), "zstd"),
-        ("lz", run(["lzip", "-c"], plain), "lzip"), ("lzma", lzma.compress(plain, format=lzma.FORMAT_ALONE), "lzma"), ("z", made(["compress", "-f", "a"], {"a": plain}, "a.Z"), "Z"),
+        ("gz", gz(plain), "gz"),
+        ("bz2", bz2.compress(plain), "bz2"),
+        ("xz", lzma.compress(plain), "xz"),
+        ("zst", run(["zstd", "-qc19"], tarred(broken_up(payload))), "zstd"),
+        ("lz", run(["lzip", "-c"], plain), "lzip"),
+        ("lzma", lzma.compress(plain, format=lzma.FORMAT_ALONE), "lzma"),
+        ("z", made(["compress", "-f", "a"], {"a": plain}, "a.Z"), "Z"),
     ):
         yield box(f"in-{name}", f"a tar in {name}", packed, f"papers.tar.{name}", (step, "tar"))
     yield box("in-tar", "a tar in a tar, five deep", nested(inner, 5), steps=("tar",) * 5 + ("gz",))

@@ -81,8 +81,25 @@ def compound(tree, version=3, cutoff=4096, scatter=False, root_id=bytes(16), ids
     table += [FREE] * (fats * (size // 4) - len(table))
     sectors += [b"".join(struct.pack("<I", value) for value in table[at : at + size // 4]) for at in range(0, len(table), size // 4)]
     head = struct.pack(
-        "<8s16sHHHHHHIIIIIIIIII", bytes.fromhex("d0cf11e0a1b11ae1"), bytes(16), 0x3E, version, 0xFFFE, 9 if version == 3 else 12, 6, 0, 0,
-        0 if version == 3 else len(listing) // size, fats, folder_first, 0, cutoff, mini_first, mini_count, END, 0,
+        "<8s16sHHHHHHIIIIIIIIII",
+        bytes.fromhex("d0cf11e0a1b11ae1"),
+        bytes(16),
+        0x3E,
+        version,
+        0xFFFE,
+        9 if version == 3 else 12,
+        6,
+        0,
+        0,
+        0 if version == 3 else len(listing) // size,
+        fats,
+        folder_first,
+        0,
+        cutoff,
+        mini_first,
+        mini_count,
+        END,
+        0,
     )
     fat_places = [fat_first + at for at in range(fats)]
     head += b"".join(struct.pack("<I", value) for value in fat_places + [FREE] * (109 - fats))
@@ -134,17 +151,42 @@ def vba(source):
 
 def macros(module, name=b"NewMacros"):
     """The storage of a VBA project with one module of this source."""
+
     def record(kind, data):
         return struct.pack("<HI", kind, len(data)) + data
 
     directory = (
-        record(0x01, struct.pack("<I", 1)) + record(0x02, struct.pack("<I", 1033)) + record(0x14, struct.pack("<I", 1033)) + record(0x03, struct.pack("<H", 1252))
-        + record(0x04, b"Project") + record(0x05, b"") + record(0x40, b"") + record(0x06, b"") + record(0x3D, b"") + record(0x07, struct.pack("<I", 0))
-        + record(0x08, struct.pack("<I", 0)) + struct.pack("<HIIH", 0x09, 4, 1, 1) + record(0x0C, b"") + record(0x3C, b"")
-        + record(0x0F, struct.pack("<H", 1)) + record(0x13, struct.pack("<H", 0xFFFF))
-        + record(0x19, name) + record(0x47, name.decode().encode("utf-16-le")) + record(0x1A, name) + record(0x32, name.decode().encode("utf-16-le"))
-        + record(0x1C, b"") + record(0x48, b"") + record(0x31, struct.pack("<I", 0)) + record(0x1E, struct.pack("<I", 0)) + record(0x2C, struct.pack("<H", 0xFFFF))
-        + record(0x21, b"") + record(0x2B, b"") + record(0x10, b"")
+        record(0x01, struct.pack("<I", 1))
+        + record(0x02, struct.pack("<I", 1033))
+        + record(0x14, struct.pack("<I", 1033))
+        + record(0x03, struct.pack("<H", 1252))
+        + record(0x04, b"Project")
+        + record(0x05, b"")
+        + record(0x40, b"")
+        + record(0x06, b"")
+        + record(0x3D, b"")
+        + record(0x07, struct.pack("<I", 0))
+        + record(0x08, struct.pack("<I", 0))
+        + struct.pack("<HIIH", 0x09, 4, 1, 1)
+        + record(0x0C, b"")
+        + record(0x3C, b"")
+        + record(0x0F, struct.pack("<H", 1))
+        + record(0x13, struct.pack("<H", 0xFFFF))
+        + record(0x19, name)
+        + record(0x47, name.decode().encode("utf-16-le"))
+        + record(0x1A, name)
+        + record(0x32, name.decode().encode("utf-16-le"))
+        + record(0x1C, b"")
+        + record(0x48, b"")
+        + record(0x31, struct.pack("<I", 0))
+        + record(0x1E, struct.pack("<I", 0))
+        + record(0x2C, struct.pack("<H", 0xFFFF))
+        + record(0x21, b"")
+        + record(0x2B, b"")
+        + record(0x10, b"")
     )
     project = b'ID="{00000000-0000-0000-0000-000000000000}"\r\nModule=' + name + b'\r\nName="Project"\r\n'
-    return {"PROJECT": project, "VBA": {"dir": vba(directory), name.decode(): vba(module), "_VBA_PROJECT": bytes.fromhex("cc61ffff00000001")}}
+    return {
+        "PROJECT": project,
+        "VBA": {"dir": vba(directory), name.decode(): vba(module), "_VBA_PROJECT": bytes.fromhex("cc61ffff00000001")},
+    }

@@ -61,8 +61,16 @@ class Member:
         self.raw = raw
         self.data = METHODS[method](raw) if data is None else data
         both = {
-            "version": 20, "flags": flags | (2 if method == 14 else 0), "method": method, "crc": zlib.crc32(raw), "packed": len(self.data),
-            "size": len(raw), "name": self.name, "extra": b"", "time": 0x4A00, "date": 0x5C62,
+            "version": 20,
+            "flags": flags | (2 if method == 14 else 0),
+            "method": method,
+            "crc": zlib.crc32(raw),
+            "packed": len(self.data),
+            "size": len(raw),
+            "name": self.name,
+            "extra": b"",
+            "time": 0x4A00,
+            "date": 0x5C62,
         }
         self.local = both | (local or {})
         self.central = both | {"made": 20, "comment": b"", "disk": 0, "attributes": attributes, "offset": None} | (central or {})
@@ -72,8 +80,18 @@ class Member:
         """The local header, the data and what follows."""
         f = self.local
         head = struct.pack(
-            "<4sHHHHHIIIHH", b"PK\x03\x04", f["version"], f["flags"], f["method"], f["time"], f["date"], f["crc"], f["packed"], f["size"],
-            len(f["name"]), len(f["extra"]),
+            "<4sHHHHHIIIHH",
+            b"PK\x03\x04",
+            f["version"],
+            f["flags"],
+            f["method"],
+            f["time"],
+            f["date"],
+            f["crc"],
+            f["packed"],
+            f["size"],
+            len(f["name"]),
+            len(f["extra"]),
         )
         return head + f["name"] + f["extra"] + self.data + self.tail
 
@@ -82,8 +100,24 @@ class Member:
         f = self.central
         offset = offset if f["offset"] is None else f["offset"]
         head = struct.pack(
-            "<4sHHHHHHIIIHHHHHII", b"PK\x01\x02", f["made"], f["version"], f["flags"], f["method"], f["time"], f["date"], f["crc"], f["packed"],
-            f["size"], len(f["name"]), len(f["extra"]), len(f["comment"]), f["disk"], 0, f["attributes"], offset,
+            "<4sHHHHHHIIIHHHHHII",
+            b"PK\x01\x02",
+            f["made"],
+            f["version"],
+            f["flags"],
+            f["method"],
+            f["time"],
+            f["date"],
+            f["crc"],
+            f["packed"],
+            f["size"],
+            len(f["name"]),
+            len(f["extra"]),
+            len(f["comment"]),
+            f["disk"],
+            0,
+            f["attributes"],
+            offset,
         )
         return head + f["name"] + f["extra"] + f["comment"]
 

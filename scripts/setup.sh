@@ -7,6 +7,28 @@ missing=""
 need() { # need COMMAND PACKAGE
     [ -x "$1" ] || command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
 }
+# The containers of tests/disguises are written by these tools, and opened by others of them.
+need 7z p7zip-full
+need gcab gcab
+need genisoimage genisoimage
+need compress ncompress
+need lzip lzip
+need lz4 lz4
+need xz xz-utils
+need bzip2 bzip2
+need cpio cpio
+need arj arj
+need lha lhasa
+need unar unar
+need unzip unzip
+need bsdtar libarchive-tools
+need cabextract cabextract
+need tnef tnef
+need qpdf qpdf
+need pdfdetach poppler-utils
+need /sbin/mke2fs e2fsprogs
+need gpg gnupg
+need openssl openssl
 need cc build-essential
 need /usr/sbin/clamd clamav-daemon
 need /usr/sbin/smtp-sink postfix

@@ -79,7 +79,9 @@ async fn hands(loaded: &Loaded, config: &Config, store: Arc<Store>) -> Result<Ar
         hostname: config.hostname.as_str().into(),
         courier: Courier::new(&config.delivery, &config.hostname, Arc::new(dns), tls),
         store,
-        memory: config.limits.for_opening(),
+        opening: config.limits.for_opening(),
+        leaving: config.limits.for_leaving(),
+        data_dir: config.data_dir.clone(),
     };
     let in_force = InForce {
         mode: config.mode,

@@ -9,11 +9,11 @@ use futures_util::{StreamExt, stream};
 use serde::Serialize;
 
 use super::{CliError, Code, Global, block_on, offline, print_line};
-use crate::content;
 use crate::inspect::{Check, Inspector};
 use crate::mail::{Address, Body, Context, Decision, Direction, Disposition, Envelope, Finding, Mode, Origin, Recipient, ReversePath};
 use crate::operate::explain::{decision_line, finding_line};
 use crate::operate::quarantine::harmless_finding;
+use crate::pipeline;
 use crate::policy::{self, Circumstances};
 use crate::rules::RuleSet;
 use crate::setup::{self, Config};
@@ -149,7 +149,7 @@ impl Bench {
         let (path, limits) = (file.to_owned(), self.config.content.clone());
         let work = move || -> std::io::Result<_> {
             let (raw, converted) = crlf(read(&path)?);
-            Ok((content::decompose(raw, &limits), converted))
+            Ok((pipeline::take_apart_alone(raw, &limits), converted))
         };
         let read = tokio::task::spawn_blocking(work).await.map_err(|gone| gone.to_string())?;
         let (message, converted) = read.map_err(|error| format!("{}: {error}", file.display()))?;

@@ -25,7 +25,7 @@ pub struct Limits {
     pub header_fields: usize,
     /// Bytes of the header block of one message or part that are read as fields. Default 1MB.
     pub header_bytes: Size,
-    /// Bytes that all decoding and unpacking together may produce. Default 256MB.
+    /// Bytes that all decoding and unpacking together may produce; no more in any case than `[limits] memory` has room for. Default 256MB.
     pub decoded_bytes: Size,
     /// How many times bigger than its packed form a compressed stream may become, once it is above `ratio_from`. Default 250.
     pub ratio: u64,
@@ -34,7 +34,8 @@ pub struct Limits {
     pub ratio_from: Size,
     /// Bytes that all readings together may look at: bounds the time of a message built to be read over and over. Default 4GB.
     pub effort: Size,
-    /// Time for one message, bombs included; what is not done by then is left. Ordinary mail takes milliseconds. Default 6s.
+    /// Time for one message, bombs included; what is not done by then is left. Ordinary mail takes milliseconds. A
+    /// message waits as long for memory before its time begins. Default 5s.
     pub time: Period,
     /// Text kept of one part, for the rules. Default 1MB.
     pub text_bytes: Size,
@@ -53,7 +54,7 @@ impl Default for Limits {
             ratio: 250,
             ratio_from: Size(16 << 20),
             effort: Size(4_000_000_000),
-            time: Period(std::time::Duration::from_secs(6)),
+            time: Period(std::time::Duration::from_secs(5)),
             text_bytes: Size(1_000_000),
             urls: 1_000,
         }

@@ -156,8 +156,8 @@ pub struct Limits {
     pub command_line: Size,
     /// Recipients of one message; the ones above hear 452. Default 1000.
     pub recipients: usize,
-    /// Bytes of mail in memory at once: three quarters for messages as received, an eighth for opening them, an eighth for what leaves the
-    /// spool. More waits, then hears 452. Default 512MB.
+    /// Bytes of mail in memory at once: half for messages as received, three eighths for what is decoded of them, an eighth for what
+    /// leaves the spool. More waits, then hears 452. No single message may decode much more than an eighth of it. Default 512MB.
     pub memory: Size,
     /// How long a message waits for memory. Default 20s.
     pub memory_wait: Period,
@@ -188,11 +188,16 @@ pub struct Limits {
 impl Limits {
     /// The part of `memory` for messages as received.
     pub fn for_receiving(&self) -> u64 {
-        self.memory.0 - 2 * self.for_opening()
+        self.memory.0 - self.for_opening() - self.for_leaving()
     }
 
-    /// The part of `memory` for messages that are being opened, and the part for those that leave the spool.
+    /// The part of `memory` for what is decoded of messages while they are judged.
     pub fn for_opening(&self) -> u64 {
+        self.memory.0 / 8 * 3
+    }
+
+    /// The part of `memory` for messages that leave the spool.
+    pub fn for_leaving(&self) -> u64 {
         self.memory.0 / 8
     }
 }

@@ -39,12 +39,28 @@ impl Cores {
 
     /// This many.
     pub fn new(count: usize) -> Self {
+        Self::with_priority(count, 0)
+    }
+
+    /// One, with a priority lower by `steps` of nice(2), so that it takes what the others leave.
+    pub fn slow(steps: i32) -> Self {
+        Self::with_priority(1, steps)
+    }
+
+    fn with_priority(count: usize, lower: i32) -> Self {
         let count = count.max(1);
         let (jobs, queue) = channel();
         let queue = Arc::new(Mutex::new(queue));
         for number in 0..count {
             let queue = queue.clone();
-            let spawned = std::thread::Builder::new().name(format!("check-{number}")).spawn(move || work_through(&queue));
+            let work = move || {
+                if lower > 0 {
+                    // On Linux the thread's own. Where it cannot be done, the work is done all the same.
+                    let _as_it_was = rustix::process::nice(lower);
+                }
+                work_through(&queue);
+            };
+            let spawned = std::thread::Builder::new().name(format!("check-{number}")).spawn(work);
             if let Err(error) = spawned {
                 tracing::error!(%error, "a thread for checks cannot be had");
             }

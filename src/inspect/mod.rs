@@ -27,6 +27,16 @@ use crate::rules::{Hit, RuleSet};
 use antivirus::Antivirus;
 use cores::{Cores, Failure};
 
+/// How long the checks may take for a message that was not taken apart to its end: it will not be delivered, and nobody shall wait long
+/// to hear that.
+const IN_SHORT: Duration = Duration::from_millis(2500);
+
+/// With more text, in bytes, or more parts than this, a message has its rules applied on a slow thread beside the others.
+const MUCH_TEXT: usize = 4 << 20;
+const MANY_PARTS: usize = 500;
+/// How much lower that thread's priority is, in steps of nice(2).
+const SLOW: i32 = 10;
+
 /// The virus check keeps the deadline itself and then says what it knows; this much later it is not waited for.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -83,6 +93,18 @@ pub struct Inspector {
     rules: Option<Arc<RuleSet>>,
     antivirus: Option<Arc<Antivirus>>,
     cores: Cores,
+    /// For messages with much text.
+    slow: Cores,
+    /// A message that reached a limit is not delivered.
+    limits_hold: bool,
+}
+
+/// How a message is looked at.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    deadline: Instant,
+    /// It reached a limit and will not be delivered: what else there is to know is asked for in short.
+    in_short: bool,
 }
 
 /// What came of each check.
@@ -97,7 +119,13 @@ impl Inspector {
                 checks.push(*check);
             }
         }
-        Self { checks, scan_time: settings.scan_time.0, content: Arc::new(content.clone()), rules, antivirus, cores: Cores::all() }
+        let (content, cores, slow) = (Arc::new(content.clone()), Cores::all(), Cores::slow(SLOW));
+        Self { checks, scan_time: settings.scan_time.0, content, rules, antivirus, cores, slow, limits_hold: false }
+    }
+
+    /// The same, where messages that reached a limit are not delivered (`on_unscannable`): less time is spent on them then.
+    pub fn limits_hold(self, limits_hold: bool) -> Self {
+        Self { limits_hold, ..self }
     }
 
     /// No checks at all: nobody looks at anything but the header fields.
@@ -107,14 +135,29 @@ impl Inspector {
 
     /// All findings about a message: those of its decomposition and those of every check that `mode` lets run. Takes `scan_time` at
     /// most (and a second). A check that did not finish is a finding too. With no checks at all there are none (a bare relay).
+    ///
+    /// Where the message reached a limit and will not be delivered for that, the checks have 2.5 seconds; what they did not come to is
+    /// *could not tell (limit)*.
     pub async fn run(&self, message: Arc<Message>, context: Arc<Context>, mode: Mode) -> Vec<Finding> {
+        // In observe mode a limit holds nothing.
+        let in_short = self.limits_hold && mode != Mode::Observe && message.findings.iter().any(is_limit);
+        self.look(message, context, mode, in_short).await
+    }
+
+    /// The same with all the time there is, for a message that a person wants to release.
+    pub async fn run_in_full(&self, message: Arc<Message>, context: Arc<Context>, mode: Mode) -> Vec<Finding> {
+        self.look(message, context, mode, false).await
+    }
+
+    async fn look(&self, message: Arc<Message>, context: Arc<Context>, mode: Mode, in_short: bool) -> Vec<Finding> {
         if self.checks.is_empty() {
             return Vec::new();
         }
-        let deadline = Instant::now() + self.scan_time;
-        let (engines, rules) = tokio::join!(self.ask_engines(&message, deadline), self.apply_rules(&message, &context, mode, deadline));
+        let time = if in_short { self.scan_time.min(IN_SHORT) } else { self.scan_time };
+        let look = Look { deadline: Instant::now() + time, in_short };
+        let (engines, rules) = tokio::join!(self.ask_engines(&message, look), self.apply_rules(&message, &context, mode, look.deadline));
         let mut findings = message.findings.clone();
-        findings.extend(gather(engines.into_iter().chain(rules).collect()));
+        findings.extend(gather(engines.into_iter().chain(rules).collect(), in_short));
         findings
     }
 
@@ -123,14 +166,16 @@ impl Inspector {
         self.cores.respond(Instant::now() + within).await
     }
 
-    async fn ask_engines(&self, message: &Arc<Message>, deadline: Instant) -> Results {
+    async fn ask_engines(&self, message: &Arc<Message>, Look { deadline, in_short }: Look) -> Results {
         if !self.checks.contains(&Check::Antivirus) {
             return Vec::new();
         }
         let Some(antivirus) = self.antivirus.clone() else { return vec![(Check::Antivirus, Err(Failure::Missing))] };
         let message = message.clone();
         // A task of its own, so that a panic in it ends there.
-        let task = AbortOnDropHandle::new(tokio::spawn(async move { antivirus.scan_until(&message, deadline).await }));
+        let task = AbortOnDropHandle::new(tokio::spawn(async move {
+            if in_short { antivirus.scan_in_short(&message, deadline).await } else { antivirus.scan_until(&message, deadline).await }
+        }));
         let started = Instant::now();
         let result = match timeout_at(deadline + GRACE, task).await {
             Ok(Ok(findings)) => Ok(findings),
@@ -150,7 +195,8 @@ impl Inspector {
         let Some(rules) = self.rules.clone() else { return failed(&checks, Failure::Missing) };
         let hits = {
             let (message, context) = (message.clone(), context.clone());
-            self.cores.run(deadline, move || Arc::<[Hit]>::from(rules.hits(&message, &context))).await
+            let cores = if is_long(&message) { &self.slow } else { &self.cores };
+            cores.run(deadline, move || Arc::<[Hit]>::from(rules.hits(&message, &context))).await
         };
         match hits {
             Ok(hits) => join_all(checks.into_iter().map(|check| self.judge(check, hits.clone(), message, context, deadline))).await,
@@ -168,13 +214,14 @@ impl Inspector {
         deadline: Instant,
     ) -> (Check, Result<Vec<Finding>, Failure>) {
         let (message, context, settings) = (message.clone(), context.clone(), self.content.clone());
+        let cores = if is_long(&message) { &self.slow } else { &self.cores };
         let started = Instant::now();
         let work = move || match check {
             Check::Heuristics => heuristics::check(&hits),
             Check::Content => content::check(&settings, &hits, &message, &context),
             Check::Antivirus => Vec::new(),
         };
-        let result = self.cores.run(deadline, work).await;
+        let result = cores.run(deadline, work).await;
         observe(check, started);
         (check, result)
     }
@@ -184,8 +231,18 @@ fn failed(checks: &[Check], failure: Failure) -> Results {
     checks.iter().map(|check| (*check, Err(failure))).collect()
 }
 
+fn is_limit(finding: &Finding) -> bool {
+    finding.class == (Class::CouldNotTell { reason: Reason::Limit })
+}
+
+/// Whether rules have long to do for it.
+fn is_long(message: &Message) -> bool {
+    let text = || message.parts.iter().map(|part| part.text.as_ref().map_or(0, String::len)).sum::<usize>();
+    message.parts.len() > MANY_PARTS || text() > MUCH_TEXT
+}
+
 /// The findings of all checks; those that gave none because they failed are named in one finding for each kind of failure.
-fn gather(results: Results) -> Vec<Finding> {
+fn gather(results: Results, in_short: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut without: [(Failure, Vec<&str>); 3] = [Failure::Late, Failure::Panicked, Failure::Missing].map(|failure| (failure, Vec::new()));
     for (check, result) in results {
@@ -195,12 +252,15 @@ fn gather(results: Results) -> Vec<Finding> {
         }
     }
     let named = without.into_iter().filter(|(_, names)| !names.is_empty());
-    findings.extend(named.map(|(failure, names)| unchecked(failure, &names.join(", "))));
+    findings.extend(named.map(|(failure, names)| unchecked(failure, in_short, &names.join(", "))));
     findings
 }
 
-fn unchecked(failure: Failure, names: &str) -> Finding {
+fn unchecked(failure: Failure, in_short: bool, names: &str) -> Finding {
     let (code, reason, words) = match failure {
+        Failure::Late if in_short => {
+            ("check.limit", Reason::Limit, "Checks that did not finish in the time for a message that reached a limit")
+        }
         Failure::Late => ("check.time", Reason::Time, "Checks that did not finish in time"),
         Failure::Panicked => ("check.panicked", Reason::Malformed, "Checks that failed on this message"),
         Failure::Missing => ("check.missing", Reason::Unavailable, "Checks that are asked for and not there"),

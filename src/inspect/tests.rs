@@ -115,11 +115,10 @@ async fn a_check_that_is_asked_for_and_not_there_is_never_a_pass() {
 #[test]
 fn failures_are_named_by_kind() {
     let note = || Finding::new("content", "x", Class::Note, "", "");
-    let findings = gather(vec![
-        (Check::Antivirus, Err(Failure::Panicked)),
-        (Check::Heuristics, Err(Failure::Late)),
-        (Check::Content, Ok(vec![note()])),
-    ]);
+    let findings = gather(
+        vec![(Check::Antivirus, Err(Failure::Panicked)), (Check::Heuristics, Err(Failure::Late)), (Check::Content, Ok(vec![note()]))],
+        false,
+    );
     let got: Vec<_> = findings.iter().map(|finding| (finding.code.as_ref(), finding.evidence.as_str())).collect();
     assert_eq!(got, [("x", ""), ("check.time", "heuristics"), ("check.panicked", "antivirus")]);
     assert!(findings[1..].iter().all(|finding| matches!(finding.class, Class::CouldNotTell { .. })));
@@ -158,4 +157,22 @@ fn settings_from_text() {
     for wrong in ["checks = [\"virus\"]", "check = []"] {
         assert!(toml::from_str::<Settings>(wrong).is_err(), "{wrong}");
     }
+}
+
+#[tokio::test]
+async fn a_message_that_reached_a_limit_is_looked_at_in_short() {
+    let limited = || message("hello");
+    let whole = || Arc::new(Message { findings: Vec::new(), ..Message::clone(&message("hello")) });
+    let time = Class::CouldNotTell { reason: Reason::Time };
+    let late = async |hold: bool, message: Arc<Message>, mode: Mode| {
+        let mut inspector = inspector(&[Check::Heuristics, Check::Content, Check::Antivirus], Duration::ZERO).limits_hold(hold);
+        inspector.antivirus = Some(engine());
+        let findings = inspector.run(message, context(), mode).await;
+        assert!(codes(&findings).iter().any(|code| code.starts_with("av.")), "never clean: {findings:?}");
+        has(&findings, &time)
+    };
+    assert!(!late(true, limited(), Mode::Normal).await, "a limit: it is held, not asked for again");
+    assert!(late(true, whole(), Mode::Normal).await, "it reached no limit");
+    assert!(late(false, limited(), Mode::Normal).await, "it might be delivered");
+    assert!(late(true, limited(), Mode::Observe).await, "it would be delivered");
 }

@@ -90,7 +90,8 @@ pub struct Part {
     pub verbatim: bool,
     /// The body as text, for text parts: charset decoded, HTML reduced to what is shown. `None` for others.
     pub text: Option<String>,
-    /// SHA-256 of `data`, so that the same bytes are judged once.
+    /// SHA-256 of `data`, so that the same bytes are judged once. Of the message itself, whose `data` is empty: that of the raw bytes, once
+    /// somebody has summed them up, else zeros.
     pub sha256: [u8; 32],
 }
 

@@ -12,6 +12,7 @@ use super::plain::{cut, harmless, harmless_line};
 use super::{Error, blocking};
 use crate::content;
 use crate::mail::{Address, Area, Direction, Entry, Event, Finding, Message, MessageId, Place, RecipientState, Record, Release, VersionId};
+use crate::pipeline;
 use crate::store::Store;
 
 /// Text of the body shown at most, in bytes.
@@ -148,7 +149,10 @@ pub(crate) fn matching(store: &Store, place: Place, wanted: impl Fn(&Entry) -> b
 pub async fn show(store: Arc<Store>, limits: &content::Limits, version: &VersionId, id: MessageId, by: &str) -> Result<Shown, Error> {
     let (entry, raw) = look(&store, version, id, by, "show").await?;
     let limits = limits.clone();
-    blocking(move || Ok(shown(&entry, &content::decompose(raw, &limits)))).await
+    // What ended the program while it was taken apart is not taken apart for being looked at.
+    let crashes = entry.findings.iter().any(|finding| finding.code == pipeline::CRASHED);
+    let open = move |raw| if crashes { content::header(raw) } else { pipeline::take_apart_alone(raw, &limits) };
+    blocking(move || Ok(shown(&entry, &open(raw)))).await
 }
 
 /// The message of `id` byte for byte, for `by`, and records that.

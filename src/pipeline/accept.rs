@@ -6,11 +6,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use jiff::Timestamp;
 use metrics::{counter, histogram};
-use sha2::{Digest, Sha256};
 
-use super::memory::Room;
+use super::opening::{Opened, Unopened};
 use super::{Accept, InForce, Incoming, Pipeline};
-use crate::content;
 use crate::mail::finding::printable;
 use crate::mail::record::{Judged, TurnedAway};
 use crate::mail::{Class, Context, Decision, Direction, Event, Finding, HopReply, Message, MessageId, Mode, Recipient, Record, Routes};
@@ -50,8 +48,9 @@ impl Accept for Pipeline {
         let in_force = self.in_force();
         let unanswered = Unanswered::new(&incoming);
         let direction = incoming.envelope.recipients.first().map_or(Direction::Inbound, |recipient| recipient.direction);
-        let (message, sha256, room) = match self.take_apart(incoming.raw.clone(), &in_force).await {
-            Ok(decomposed) => decomposed,
+        let Opened { message, sha256, room } = match self.take_apart(incoming.raw.clone(), &in_force).await {
+            Ok(opened) => opened,
+            Err(Unopened::Busy) => return unanswered.answered(busy(&incoming)),
             Err(error) => return unanswered.answered(trouble(&incoming, &error)),
         };
         let decomposed = begun.elapsed();
@@ -94,25 +93,14 @@ impl Accept for Pipeline {
 
 impl Pipeline {
     /// Takes the message apart by the limits in force.
-    pub(super) async fn decompose(&self, raw: Bytes) -> Result<(Arc<Message>, String, Room), Unjudged> {
+    pub(super) async fn decompose(&self, raw: Bytes) -> Result<Opened, Unopened> {
         self.take_apart(raw, &self.in_force()).await
     }
 
-    /// Takes the message apart and sums it up (SHA-256, hex), away from the reactor. A panic there is ours, and the message is not accepted.
-    /// Where nobody looks at more than the header fields, they are all that is read.
-    async fn take_apart(&self, raw: Bytes, in_force: &InForce) -> Result<(Arc<Message>, String, Room), Unjudged> {
-        if in_force.inspector.is_bare() && raw.len() <= AT_ONCE {
-            return Ok((Arc::new(content::header(raw.clone())), sum(&raw), self.opening.room(0).await));
-        }
-        let room = self.opening.room(if in_force.inspector.is_bare() { 0 } else { raw.len() as u64 }).await;
-        let _core = self.cores.clone().acquire_owned().await.map_err(|_| Unjudged)?;
-        let (limits, bare) = (in_force.limits.clone(), in_force.inspector.is_bare());
-        let work = move || {
-            let sha256 = sum(&raw);
-            (Arc::new(if bare { content::header(raw) } else { content::decompose(raw, &limits) }), sha256)
-        };
-        let (message, sha256) = tokio::task::spawn_blocking(work).await.map_err(|_| Unjudged)?;
-        Ok((message, sha256, room))
+    /// Takes the message apart and sums it up, away from the reactor. Where nobody looks at more than the header fields, they are all
+    /// that is read.
+    async fn take_apart(&self, raw: Bytes, in_force: &InForce) -> Result<Opened, Unopened> {
+        if in_force.inspector.is_bare() { self.opening.header(raw).await } else { self.opening.open(raw, &in_force.limits).await }
     }
 
     fn circumstances(&self, mode: Mode, sha256: &str, findings: &[Finding]) -> Circumstances {
@@ -173,18 +161,6 @@ impl Drop for Unanswered {
     }
 }
 
-/// So many bytes are summed up, and their header fields read, in less time than it takes to hand them to another thread.
-const AT_ONCE: usize = 64 << 10;
-
-fn sum(raw: &[u8]) -> String {
-    Sha256::digest(raw).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Decomposition did not end: it panicked, or we are shutting down.
-#[derive(Debug, thiserror::Error)]
-#[error("the message could not be taken apart (a fault of this program)")]
-pub(super) struct Unjudged;
-
 /// Fields that pretend to be ours leave the message when it is handed on; that is recorded.
 fn forged(raw: &Bytes, hostname: &str) -> Option<Finding> {
     let removed = rewrite::outgoing("", raw, hostname).removed;
@@ -196,6 +172,12 @@ fn forged(raw: &Bytes, hostname: &str) -> Option<Finding> {
 fn trouble(incoming: &Incoming, error: &dyn std::fmt::Display) -> Reply {
     tracing::error!(id = %incoming.id, sender = %incoming.envelope.sender, %error, "message not accepted");
     Reply::new(451, (4, 3, 0), format!("not accepted because of local trouble, try again later ({})", incoming.id))
+}
+
+/// There was no memory to look into it: the sender keeps it.
+fn busy(incoming: &Incoming) -> Reply {
+    tracing::warn!(id = %incoming.id, sender = %incoming.envelope.sender, size = incoming.raw.len(), "message not accepted: no memory to look into it");
+    Reply::new(452, (4, 3, 1), format!("too much mail is being looked into at this moment, try again later ({})", incoming.id))
 }
 
 fn measure(case: &Case, [decompose, inspect, settle, whole]: [Duration; 4], became: &'static str) {

@@ -17,7 +17,9 @@ mod deadlines;
 mod dispatch;
 mod expire;
 mod hand_over;
+mod ledger;
 mod memory;
+mod opening;
 mod orders;
 mod reconcile;
 mod release;
@@ -29,18 +31,20 @@ mod unscanned;
 mod verify;
 
 pub use ages::Age;
+pub use opening::{CRASHED, take_apart_alone};
 pub use orders::{GivenUp, HeldBack};
 pub use release::{ReleaseError, Released};
 
 use std::collections::HashSet;
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use jiff::Timestamp;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 
 use crate::content;
 use crate::deliver::Courier;
@@ -93,8 +97,12 @@ pub struct Parts {
     pub courier: Courier,
     /// What we own.
     pub store: Arc<Store>,
-    /// Bytes that messages may take while they are opened, all together; and as many again while they are on their way out of the spool.
-    pub memory: u64,
+    /// Bytes that messages may take while they are opened, all together.
+    pub opening: u64,
+    /// The same while they are on their way out of the spool.
+    pub leaving: u64,
+    /// Where the crash ledger lies.
+    pub data_dir: PathBuf,
 }
 
 /// What a reload replaces, as one: a message is judged and settled by the set in force when its data had ended.
@@ -122,9 +130,7 @@ pub struct Pipeline {
     spool_change: Mutex<()>,
     /// Entries that somebody is releasing or deleting at this moment.
     turns: std::sync::Mutex<HashSet<MessageId>>,
-    /// Decomposition is work for a core: at most one a core at once.
-    cores: Arc<Semaphore>,
-    opening: memory::Memory,
+    opening: opening::Opening,
     leaving: memory::Memory,
     unscanned: std::sync::Mutex<unscanned::Unscanned>,
     /// Messages being settled, and entries being released.
@@ -136,17 +142,16 @@ impl Pipeline {
     /// A pipeline that accepts and releases; [`Pipeline::dispatch`] must run beside it for the spool to be emptied.
     pub fn new(parts: Parts, in_force: InForce) -> Self {
         describe();
-        let memory = parts.memory;
-        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let opening = opening::Opening::new(parts.opening, ledger::Ledger::open(&parts.data_dir.join(ledger::NAME)));
+        let leaving = memory::Memory::new(parts.leaving);
         Self {
             parts,
             in_force: ArcSwap::from_pointee(in_force),
             schedule: schedule::Schedule::default(),
             spool_change: Mutex::new(()),
             turns: std::sync::Mutex::default(),
-            cores: Arc::new(Semaphore::new(cores)),
-            opening: memory::Memory::new(memory),
-            leaving: memory::Memory::new(memory),
+            opening,
+            leaving,
             unscanned: std::sync::Mutex::default(),
             accepting: ages::Underway::default(),
             releasing: ages::Underway::default(),
@@ -172,6 +177,7 @@ impl Pipeline {
 /// Declares the metrics of the way of a message.
 fn describe() {
     use metrics::{Unit, describe_counter, describe_histogram};
+    opening::describe();
     describe_counter!("mailweir_messages_total", "Messages judged, by direction and by what became of them");
     describe_counter!("mailweir_messages_cut_off_total", "Messages given up before their reply, at the end of a shutdown's grace");
     describe_counter!("mailweir_findings_total", "Findings, by check and class");

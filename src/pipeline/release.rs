@@ -90,10 +90,10 @@ impl Pipeline {
     /// Why it must not go, by today's signatures. What a person may overrule (an encrypted archive, a suspicion) is no reason.
     async fn scan_again(&self, entry: &Entry, raw: &Bytes) -> Option<String> {
         let (message, _room) = match self.decompose(raw.clone()).await {
-            Ok((message, _, room)) => (message, room),
+            Ok(opened) => (opened.message, opened.room),
             Err(error) => return Some(error.to_string()),
         };
-        let findings = self.in_force().inspector.run(message, Arc::new(context(entry)), Mode::AvOnly).await;
+        let findings = self.in_force().inspector.run_in_full(message, Arc::new(context(entry)), Mode::AvOnly).await;
         let stops = |finding: &&Finding| match finding.class {
             Class::Malware => true,
             Class::CouldNotTell { reason } => reason.is_passing(),

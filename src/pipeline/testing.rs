@@ -63,7 +63,10 @@ pub(super) fn pipeline(dir: &Path, in_force: InForce) -> Arc<Pipeline> {
         Arc::new(Resolver::without("no DNS in tests")),
         ClientTls::new(None).unwrap(),
     );
-    Arc::new(Pipeline::new(Parts { hostname: "mx1.example".into(), courier, store, memory: 64 << 20 }, in_force))
+    Arc::new(Pipeline::new(
+        Parts { hostname: "mx1.example".into(), courier, store, opening: 64 << 20, leaving: 64 << 20, data_dir: dir.to_owned() },
+        in_force,
+    ))
 }
 
 pub(super) fn on(success: bool, failure: bool, delay: bool) -> Option<Notify> {

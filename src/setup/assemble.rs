@@ -10,6 +10,7 @@ use super::{Config, Loaded};
 use crate::gateway::{ListenerSettings, Tls, TlsUse};
 use crate::inspect::antivirus::{Antivirus, SettingsError};
 use crate::inspect::{Check, Inspector};
+use crate::mail::Disposition;
 use crate::net::{ServerTls, TlsError};
 use crate::pipeline::InForce;
 
@@ -54,7 +55,8 @@ pub fn in_force(loaded: &Loaded, config: &Config, antivirus: Option<Arc<Antiviru
         routes: loaded.routes.clone(),
         limits: config.content.clone(),
         policy: config.policy(),
-        inspector: Inspector::new(&config.inspect, &config.suitability, rules, antivirus),
+        inspector: Inspector::new(&config.inspect, &config.suitability, rules, antivirus)
+            .limits_hold(config.antivirus.on_unscannable != Disposition::Deliver),
     }
 }
 

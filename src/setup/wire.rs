@@ -82,7 +82,14 @@ impl Running {
             }
         };
         let tokens = [CancellationToken::new(), CancellationToken::new()];
-        let parts = Parts { hostname: config.hostname.as_str().into(), courier, store, memory: config.limits.for_opening() };
+        let parts = Parts {
+            hostname: config.hostname.as_str().into(),
+            courier,
+            store,
+            opening: config.limits.for_opening(),
+            leaving: config.limits.for_leaving(),
+            data_dir: config.data_dir.clone(),
+        };
         let pipeline = Arc::new(Pipeline::new(parts, assemble::in_force(&loaded, &config, antivirus.clone())));
         let gateway = Gateway::new(pipeline.clone(), &config.limits, &config.hostname, tokens[0].clone());
         let files = assemble::files(&loaded, &config);

@@ -26,15 +26,23 @@ pub const VARIABLE: &str = "MAILWEIR_CRASH_AT";
 
 /// Aborts the process, as `kill -9` would, if `MAILWEIR_CRASH_AT` names this point. Costs one comparison otherwise.
 pub fn point(name: &str) {
-    static AT: OnceLock<Option<(String, u32)>> = OnceLock::new();
     static PASSED: AtomicU32 = AtomicU32::new(0);
-    let at = AT.get_or_init(|| std::env::var(VARIABLE).ok().map(|text| parse(&text)));
-    if let Some((wanted, times)) = at
+    if let Some((wanted, times)) = at()
         && wanted == name
         && PASSED.fetch_add(1, Ordering::Relaxed) + 1 >= *times
     {
         std::process::abort();
     }
+}
+
+/// Whether `MAILWEIR_CRASH_AT` names this point: for what is only then looked for.
+pub fn is_wanted(name: &str) -> bool {
+    at().is_some_and(|(wanted, _)| wanted == name)
+}
+
+fn at() -> Option<&'static (String, u32)> {
+    static AT: OnceLock<Option<(String, u32)>> = OnceLock::new();
+    AT.get_or_init(|| std::env::var(VARIABLE).ok().map(|text| parse(&text))).as_ref()
 }
 
 fn parse(text: &str) -> (String, u32) {

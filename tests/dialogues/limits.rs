@@ -210,7 +210,7 @@ async fn what_the_next_hop_said_is_written_down() {
 #[tokio::test]
 async fn chunks_share_the_memory_for_mail() {
     // 128 KiB of it for messages as received: two steps.
-    let server = Server::start("", "memory = \"171KiB\"\nmessage_size = \"100KiB\"\nmemory_wait = \"50ms\"");
+    let server = Server::start("", "memory = \"256KiB\"\nmessage_size = \"100KiB\"\nmemory_wait = \"50ms\"");
     let (mut one, mut two) = (server.client().await, server.client().await);
     let start = "HELO c\nMAIL FROM:<>\nRCPT TO:<bob@ours.test>\n";
     for client in [&mut one, &mut two] {
@@ -235,7 +235,7 @@ async fn chunks_share_the_memory_for_mail() {
 #[tokio::test]
 async fn memory_in_use_is_452_and_comes_back() {
     // 128 KiB of it for messages as received: two messages of one step each.
-    let mut server = Server::start("", "memory = \"171KiB\"\nmessage_size = \"100KiB\"\nmemory_wait = \"50ms\"");
+    let mut server = Server::start("", "memory = \"256KiB\"\nmessage_size = \"100KiB\"\nmemory_wait = \"50ms\"");
     server.close_gate();
     let (mut one, mut two, mut three) = (server.client().await, server.client().await, server.client().await);
     for client in [&mut one, &mut two, &mut three] {

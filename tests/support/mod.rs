@@ -1,6 +1,7 @@
 //! What the whole-gateway tests share: the real binary as a gateway, a real clamd, stand-in mail servers, senders.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, clippy::expect_used)]
 
+pub mod bombs;
 pub mod flaky;
 pub mod postfix;
 pub mod site;

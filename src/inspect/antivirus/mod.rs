@@ -9,6 +9,7 @@ pub mod engine;
 mod measure;
 pub mod objects;
 pub mod probe;
+mod remembered;
 pub mod settings;
 mod verdict;
 mod watched;
@@ -27,6 +28,7 @@ pub use settings::{Rating, Scan, Settings, SettingsError};
 pub use verdict::CHECK;
 
 use crate::mail::{Finding, Message};
+use engine::{Answer, TroubleKind};
 use objects::Object;
 use probe::Terms;
 use verdict::Said;
@@ -34,6 +36,10 @@ use watched::{WATCH_EVERY, Watched};
 
 /// How many objects of one message each engine is given at once, so that one message with many parts leaves room for others.
 const PER_MESSAGE: usize = 4;
+
+/// With more objects, or bytes, than this a message is heavy: all heavy messages together have a quarter of an engine's slots.
+const MANY: usize = 200;
+const MUCH: usize = 16 << 20;
 
 /// What [`Antivirus::scan`] allows for a whole message.
 const MESSAGE_BUDGET: Duration = Duration::from_secs(60);
@@ -52,7 +58,8 @@ impl Antivirus {
             return Err(problem);
         }
         let terms = Terms { timeout: settings.timeout.0, signature_age: settings.signature_age.0, message_size };
-        let build = |spec: &String| engine::build(spec, settings).map(|engine| Watched::new(engine, settings.in_flight, terms));
+        let build =
+            |spec: &String| engine::build(spec, settings).map(|engine| Watched::new(engine, settings.in_flight, settings.remember, terms));
         let engines = settings.engines.iter().map(build).collect::<Result<_, _>>()?;
         Ok(Self { engines, settings: settings.clone() })
     }
@@ -64,12 +71,26 @@ impl Antivirus {
 
     /// As [`Self::scan`], with what is known by `deadline`: what was not scanned by then is *could not tell (time)*.
     pub async fn scan_until(&self, message: &Arc<Message>, deadline: Instant) -> Vec<Finding> {
-        let said = join_all(
-            self.engines.iter().map(|engine| ask(engine, objects::of(message, self.settings.scan, engine.wants_whole_parts()), deadline)),
-        )
-        .await;
-        let said: Vec<Said<'_>> = said.into_iter().flatten().collect();
+        verdict::findings(&self.ask_all(message, deadline).await, &self.settings)
+    }
+
+    /// As [`Self::scan_until`] for a message that will be held or refused for a limit in any case: that there was no time is a limit too,
+    /// and no reason to have it sent again.
+    pub async fn scan_in_short(&self, message: &Arc<Message>, deadline: Instant) -> Vec<Finding> {
+        let mut said = self.ask_all(message, deadline).await;
+        for Said { answer, .. } in &mut said {
+            if let Answer::CouldNotTell(trouble) = answer
+                && trouble.kind == TroubleKind::Time
+            {
+                *answer = Answer::trouble(TroubleKind::Limit, "not scanned to its end: it was not taken apart to its end either");
+            }
+        }
         verdict::findings(&said, &self.settings)
+    }
+
+    async fn ask_all(&self, message: &Arc<Message>, deadline: Instant) -> Vec<Said<'_>> {
+        let objects = |engine: &Watched| objects::of(message, self.settings.scan, engine.wants_whole_parts());
+        join_all(self.engines.iter().map(|engine| ask(engine, objects(engine), deadline))).await.into_iter().flatten().collect()
     }
 
     /// Tries every engine: sign of life, version, EICAR, plain text, limits. May take a while; what came out is remembered.
@@ -102,9 +123,11 @@ impl Antivirus {
 
 /// What `engine` says of each object, in their order.
 async fn ask(engine: &Watched, objects: Vec<Object>, deadline: Instant) -> Vec<Said<'_>> {
+    let heavy = objects.len() > MANY || objects.iter().map(|object| object.bytes.len()).sum::<usize>() > MUCH;
     let scans = objects.into_iter().map(|object| async move {
-        let answer = engine.scan(object.bytes, deadline).await;
-        Said { engine: engine.name(), part: object.part, answer }
+        let part = object.part;
+        let answer = engine.scan_object(object, heavy, deadline).await;
+        Said { engine: engine.name(), part, answer }
     });
     stream::iter(scans).buffered(PER_MESSAGE).collect().await
 }
@@ -115,6 +138,10 @@ pub fn describe() {
     describe_histogram!(
         "mailweir_engine_scan_seconds",
         "Time from giving an object to a virus engine to its answer, waiting for a slot included"
+    );
+    describe_counter!(
+        "mailweir_engine_remembered_total",
+        "Objects whose hash is known, by whether the engine's answer was remembered (hit) or it was asked (miss)"
     );
     describe_gauge!("mailweir_engine_up", "1 if the virus engine answers, finds the EICAR test file and lets plain text pass, else 0");
     describe_gauge!("mailweir_engine_signature_age_seconds", "Age of the virus engine's signatures");

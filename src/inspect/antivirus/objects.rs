@@ -14,6 +14,8 @@ pub struct Object {
     pub part: Option<PartId>,
     /// Its decoded bytes: a slice, never a copy.
     pub bytes: Bytes,
+    /// Their SHA-256, where it is known.
+    pub sha256: Option<[u8; 32]>,
 }
 
 /// The objects of `message`, the raw message first, then the parts in their order. `whole_parts`: the engine compares hashes of whole
@@ -23,12 +25,15 @@ pub fn of(message: &Message, scan: Scan, whole_parts: bool) -> Vec<Object> {
     let mut seen: HashSet<[u8; 32]> = HashSet::new();
     let mut objects = Vec::new();
     if scan == Scan::RawAndParts && !message.raw.is_empty() {
-        objects.push(Object { part: None, bytes: message.raw.clone() });
+        // The message as a whole is its first part, which has no bytes of its own.
+        let whole = message.parts.first().filter(|part| part.parent.is_none() && part.data.is_empty());
+        let sha256 = whole.map(|part| part.sha256).filter(|sha256| *sha256 != [0; 32]);
+        objects.push(Object { part: None, bytes: message.raw.clone(), sha256 });
     }
     for part in &message.parts {
         let holds_parts = holders.contains(&part.id);
         if is_wanted(part, scan, holds_parts, whole_parts) && !part.data.is_empty() && seen.insert(part.sha256) {
-            objects.push(Object { part: Some(part.id), bytes: part.data.clone() });
+            objects.push(Object { part: Some(part.id), bytes: part.data.clone(), sha256: Some(part.sha256) });
         }
     }
     objects

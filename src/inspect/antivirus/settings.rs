@@ -53,6 +53,9 @@ pub struct Settings {
     pub connect_timeout: Period,
     /// How many scans each engine is given at once. Default: 8.
     pub in_flight: usize,
+    /// How many answers of each engine are remembered by content hash, so that the same attachment is not scanned again and again: *clean*
+    /// and *found* only, until its signatures change. Some 100 bytes each. 0: none. Default: 20000.
+    pub remember: usize,
     /// From which age of its signatures on an engine's status warns. Default: `7d`.
     pub signature_age: Period,
     /// What ClamAV's `Heuristics.*` names count as: `malware`, `suspicious`, `unwanted` or `note`. Default: `suspicious`.
@@ -86,6 +89,7 @@ impl Default for Settings {
             timeout: Period(Duration::from_secs(30)),
             connect_timeout: Period(Duration::from_secs(5)),
             in_flight: 8,
+            remember: 20_000,
             signature_age: Period(Duration::from_hours(7 * 24)),
             heuristics: Rating::Suspicious,
             pua: Rating::Unwanted,

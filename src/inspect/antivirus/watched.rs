@@ -1,5 +1,5 @@
-//! An engine with a watch over it: slots, deadlines, its measured limits, its last known state. What the engine itself
-//! says is believed only within them.
+//! An engine with a watch over it: slots, deadlines, its measured limits, its last known state, its answers so far. What the engine
+//! itself says is believed only within them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +13,21 @@ use tracing::{info, warn};
 
 use super::engine::{Answer, Engine, TroubleKind};
 use super::measure::{Limits, measure};
+use super::objects::Object;
 use super::probe::{self, EngineStatus, State, Terms};
+use super::remembered::Remembered;
 
 /// Up to this size, in bytes, an engine's *clean* is believed before its limits are measured: no clamd is set that low.
 const UNMEASURED: u64 = 1 << 20;
+
+/// Objects from this size on, in bytes, share an amount of bytes that an engine is given at once.
+const BIG: usize = 1 << 20;
+
+/// That amount at least; more where a message may be bigger.
+const BIG_AT_ONCE: u64 = 64 << 20;
+
+/// Bytes that one permit for it stands for.
+const UNIT: u64 = 1024;
 
 /// How often [`Watched::watch_once`] is meant to be called.
 pub const WATCH_EVERY: Duration = Duration::from_secs(30);
@@ -25,6 +36,11 @@ pub const WATCH_EVERY: Duration = Duration::from_secs(30);
 pub struct Watched {
     engine: Arc<dyn Engine>,
     slots: Semaphore,
+    /// A quarter as many: heavy messages have no more of the slots than that, all together.
+    heavy: Semaphore,
+    /// Bytes of big objects.
+    bytes: Semaphore,
+    remembered: Remembered,
     terms: Terms,
     limits: ArcSwapOption<Limits>,
     measuring: Mutex<()>,
@@ -32,11 +48,15 @@ pub struct Watched {
 }
 
 impl Watched {
-    /// Watches over `engine`, which gets at most `in_flight` scans at once.
-    pub fn new(engine: Arc<dyn Engine>, in_flight: usize, terms: Terms) -> Self {
+    /// Watches over `engine`, which gets at most `in_flight` scans at once, and of which `remember` answers are remembered.
+    pub fn new(engine: Arc<dyn Engine>, in_flight: usize, remember: usize, terms: Terms) -> Self {
         let status = ArcSwap::from_pointee(EngineStatus::unknown(engine.name()));
         let slots = Semaphore::new(in_flight.clamp(1, Semaphore::MAX_PERMITS));
-        Self { engine, slots, terms, limits: ArcSwapOption::empty(), measuring: Mutex::new(()), status }
+        let heavy = Semaphore::new((in_flight / 4).clamp(1, Semaphore::MAX_PERMITS));
+        let bytes = Semaphore::new(big_units(&terms) as usize);
+        // One that compares hashes itself is as fast as our memory.
+        let remembered = Remembered::new(if engine.wants_whole_parts() { 0 } else { remember });
+        Self { engine, slots, heavy, bytes, remembered, terms, limits: ArcSwapOption::empty(), measuring: Mutex::new(()), status }
     }
 
     /// As written in `engines`.
@@ -54,10 +74,32 @@ impl Watched {
         self.status.load_full()
     }
 
+    /// Has an object scanned, as [`Self::scan`] does, unless what the engine says of it is known. `heavy`: it belongs to a message with
+    /// much to scan, which leaves most slots to others.
+    pub async fn scan_object(&self, object: Object, heavy: bool, deadline: Instant) -> Answer {
+        let Some(hash) = object.sha256.filter(|_| self.status().state == State::Up) else {
+            return self.scan_as(object.bytes, heavy, deadline).await;
+        };
+        let (known, epoch) = self.remembered.recall(&hash);
+        let result = if known.is_some() { "hit" } else { "miss" };
+        counter!("mailweir_engine_remembered_total", "engine" => self.name().to_owned(), "result" => result).increment(1);
+        if let Some(known) = known {
+            return known;
+        }
+        let answer = self.scan_as(object.bytes, heavy, deadline).await;
+        self.remembered.keep(&hash, &answer, epoch);
+        answer
+    }
+
     /// Has `bytes` scanned: an answer by `deadline` at the latest, waiting for a slot included, and within `timeout` once it has one.
+    #[cfg(test)]
     pub async fn scan(&self, bytes: Bytes, deadline: Instant) -> Answer {
+        self.scan_as(bytes, false, deadline).await
+    }
+
+    async fn scan_as(&self, bytes: Bytes, heavy: bool, deadline: Instant) -> Answer {
         let started = Instant::now();
-        let answer = match self.slot(deadline).await {
+        let answer = match self.slot(bytes.len(), heavy, deadline).await {
             Some(_slot) => self.ask(bytes, deadline.min(Instant::now() + self.terms.timeout)).await,
             None => Answer::trouble(TroubleKind::Time, "no time was left to scan it"),
         };
@@ -66,8 +108,15 @@ impl Watched {
         answer
     }
 
-    async fn slot(&self, deadline: Instant) -> Option<SemaphorePermit<'_>> {
-        let slot = timeout_at(deadline, self.slots.acquire()).await.ok()?.ok()?;
+    /// A slot, and before it what else such an object needs: nobody has a slot and waits.
+    async fn slot(&self, size: usize, heavy: bool, deadline: Instant) -> Option<[Option<SemaphorePermit<'_>>; 3]> {
+        let units = u32::try_from(size as u64 / UNIT).unwrap_or(u32::MAX).min(big_units(&self.terms));
+        let all = async {
+            let turn = if heavy { Some(self.heavy.acquire().await.ok()?) } else { None };
+            let bytes = if size >= BIG { Some(self.bytes.acquire_many(units).await.ok()?) } else { None };
+            Some([turn, bytes, Some(self.slots.acquire().await.ok()?)])
+        };
+        let slot = timeout_at(deadline, all).await.ok()??;
         // A slot may come free at the very deadline: then the engine is not asked for what nobody waits for.
         (Instant::now() < deadline).then_some(slot)
     }
@@ -85,6 +134,7 @@ impl Watched {
                 // It may come back with other settings.
                 if trouble.kind == TroubleKind::Unavailable {
                     self.limits.store(None);
+                    self.remembered.forget();
                     if matches!(self.status().state, State::Up | State::Unknown) {
                         self.remember(EngineStatus::down(self.name(), &trouble));
                     }
@@ -139,6 +189,7 @@ impl Watched {
         let _one = self.measuring.lock().await;
         let (status, limits) = probe::probe(&*self.engine, &self.terms).await;
         self.limits.store(limits.map(Arc::new));
+        self.remembered.forget();
         self.remember(status.clone());
         status
     }
@@ -149,13 +200,17 @@ impl Watched {
         match probe::version(&*self.engine, self.terms.timeout).await {
             Err(trouble) => {
                 self.limits.store(None);
+                self.remembered.forget();
                 self.remember(EngineStatus::down(self.name(), &trouble));
             }
             Ok(version) => {
-                let same = before.version.as_deref() == Some(version.program.as_str()) && before.signature_time == version.signature_time;
+                let signatures = (version.signatures, version.signature_time) == (before.signatures, before.signature_time);
+                let same = signatures && before.version.as_deref() == Some(version.program.as_str());
                 if before.state == State::Up && same {
                     self.set_gauges(&before);
                 } else {
+                    // At once, not only when the probe is through.
+                    self.remembered.forget();
                     self.probe().await;
                 }
             }
@@ -185,6 +240,11 @@ impl Watched {
     }
 }
 
+/// Permits for the bytes of big objects, all together.
+fn big_units(terms: &Terms) -> u32 {
+    u32::try_from(terms.message_size.max(BIG_AT_ONCE) / UNIT).unwrap_or(u32::MAX).min(u32::MAX >> 3)
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex as StdMutex;
@@ -205,12 +265,13 @@ mod tests {
         file: usize,
         blind: bool,
         down: StdMutex<bool>,
+        signatures: AtomicUsize,
     }
 
     impl Default for Fake {
         fn default() -> Self {
-            let (now, most, calls) = Default::default();
-            Self { gate: Semaphore::new(100), now, most, calls, file: usize::MAX, blind: false, down: StdMutex::new(false) }
+            let (now, most, calls, signatures) = Default::default();
+            Self { gate: Semaphore::new(100), now, most, calls, file: usize::MAX, blind: false, down: StdMutex::new(false), signatures }
         }
     }
 
@@ -237,7 +298,8 @@ mod tests {
                 if down {
                     Err(Trouble::new(TroubleKind::Unavailable, "gone"))
                 } else {
-                    Ok(Version { program: "Fake 1".to_owned(), ..Version::default() })
+                    let signatures = u32::try_from(self.signatures.load(Ordering::Relaxed)).ok();
+                    Ok(Version { program: "Fake 1".to_owned(), signatures, ..Version::default() })
                 }
             })
         }
@@ -251,7 +313,7 @@ mod tests {
     fn watch(fake: Fake, in_flight: usize) -> (Arc<Fake>, Watched) {
         let fake = Arc::new(fake);
         let terms = Terms { timeout: Duration::from_secs(30), signature_age: Duration::MAX, message_size: MESSAGE_SIZE };
-        (fake.clone(), Watched::new(fake, in_flight, terms))
+        (fake.clone(), Watched::new(fake, in_flight, 100, terms))
     }
 
     fn later(seconds: u64) -> Instant {
@@ -331,5 +393,78 @@ mod tests {
         *fake.down.lock().unwrap() = false;
         watched.watch_once().await;
         assert_eq!((&watched.status().state, watched.status().eicar_found), (&State::Up, Some(true)));
+    }
+
+    fn object(bytes: &'static [u8]) -> Object {
+        let sha256 = std::array::from_fn(|at| bytes.get(at).copied().unwrap_or_default());
+        Object { part: None, bytes: Bytes::from_static(bytes), sha256: Some(sha256) }
+    }
+
+    #[tokio::test]
+    async fn what_it_said_is_remembered_until_something_changes() {
+        let (fake, watched) = watch(Fake::default(), 3);
+        let asked = async |object: Object, times: usize| {
+            let before = fake.calls.load(Ordering::Relaxed);
+            for _ in 0..3 {
+                watched.scan_object(object.clone(), false, later(60)).await;
+            }
+            assert_eq!(fake.calls.load(Ordering::Relaxed) - before, times);
+        };
+        asked(object(b"x"), 3).await; // not before it was tried
+        watched.watch_once().await;
+        asked(object(b"x"), 1).await;
+        asked(object(eicar()), 1).await;
+        assert_eq!(kind(&watched.scan_object(object(eicar()), true, later(60)).await), "found");
+        asked(Object { sha256: None, ..object(b"x") }, 3).await;
+        watched.watch_once().await;
+        asked(object(b"x"), 0).await; // nothing changed
+        fake.signatures.store(2, Ordering::Relaxed);
+        watched.watch_once().await;
+        asked(object(b"x"), 1).await;
+        *fake.down.lock().unwrap() = true;
+        assert_eq!(kind(&watched.scan_object(object(b"y"), false, later(60)).await), "unavailable");
+        assert_eq!(
+            kind(&watched.scan_object(object(b"x"), false, later(60)).await),
+            "unavailable",
+            "it is down: nothing is taken from memory"
+        );
+        *fake.down.lock().unwrap() = false;
+        watched.watch_once().await;
+        asked(object(b"x"), 1).await;
+        asked(object(b"y"), 1).await; // could not tell was not kept
+    }
+
+    #[tokio::test]
+    async fn heavy_messages_leave_slots_to_others() {
+        let (fake, watched) = watch(Fake { gate: Semaphore::new(0), ..Fake::default() }, 8);
+        let open = async {
+            while fake.calls.load(Ordering::Relaxed) < 2 {
+                tokio::task::yield_now().await;
+            }
+            tokio::task::yield_now().await;
+            assert_eq!(watched.slots.available_permits(), 6);
+            fake.gate.add_permits(100);
+        };
+        let scans = join_all((0..10).map(|_| watched.scan_object(Object { sha256: None, ..object(b"x") }, true, later(60))));
+        tokio::join!(scans, open);
+        assert_eq!(fake.most.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn big_objects_share_an_amount_of_bytes() {
+        let (fake, watched) = watch(Fake { gate: Semaphore::new(0), ..Fake::default() }, 8);
+        watched.keep(Limits::NONE);
+        let big = Bytes::from(vec![0; 30 << 20]);
+        let open = async {
+            while fake.calls.load(Ordering::Relaxed) < 3 {
+                tokio::task::yield_now().await;
+            }
+            fake.gate.add_permits(100);
+        };
+        let small = watched.scan(Bytes::from_static(b"x"), later(60));
+        let scans = join_all((0..4).map(|_| watched.scan(big.clone(), later(60))));
+        let (answers, small, ()) = tokio::join!(scans, small, open);
+        assert!(answers.iter().all(|answer| *answer == Answer::Clean) && small == Answer::Clean, "{answers:?}");
+        assert_eq!(fake.most.load(Ordering::Relaxed), 3, "two big ones and the small one");
     }
 }

@@ -145,7 +145,7 @@ async fn a_peer_that_is_silent_gone_or_no_clamd() {
         ("nobody", nobody.await, vec![Unavailable], 1),
     ];
     for (name, engine, want, size) in rows {
-        let watched = Watched::new(engine, 8, Terms { timeout: patience, signature_age: Duration::MAX, message_size: 1 });
+        let watched = Watched::new(engine, 8, 0, Terms { timeout: patience, signature_age: Duration::MAX, message_size: 1 });
         let answer = watched.scan(vec![0; size].into(), Instant::now() + Duration::from_secs(20)).await;
         assert!(kind(&answer).is_some_and(|kind| want.contains(&kind)), "{name}: {answer:?}");
     }

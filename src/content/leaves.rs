@@ -130,6 +130,11 @@ impl Work<'_> {
         let Some(part) = self.parts.get(id.0 as usize) else { return };
         let scrap = part.kind == PartKind::Reading && sniff::is_scrap(data, true_type);
         let name = part.name.clone().unwrap_or_default();
+        let differs = sniff::differs(part.name.as_deref(), &part.declared_type, true_type) && !data.is_empty();
+        let said = format!("{true_type} by its content, declared {}: {name}", part.declared_type);
+        if differs {
+            self.note(Problem::note("mime.type_mismatch", "A file that is not what its name or type says", said), Some(id));
+        }
         if sniff::UNOPENED.contains(&true_type) && !scrap {
             let words = "A container that is not opened here";
             self.note(Problem::unseen("archive.unknown", Reason::UnknownContainer, words, format!("{true_type} {name}")), Some(id));

@@ -135,7 +135,9 @@ impl Work<'_> {
         if differs {
             self.note(Problem::note("mime.type_mismatch", "A file that is not what its name or type says", said), Some(id));
         }
-        if sniff::UNOPENED.contains(&true_type) && !scrap {
+        // What is named as an archive and is nothing that is known may be one that a client opens.
+        let nameless = true_type.is_empty() && sniff::is_archive_name(&name) && !data.is_empty() && !sniff::has_zip(data);
+        if (sniff::UNOPENED.contains(&true_type) || nameless) && !scrap {
             let words = "A container that is not opened here";
             self.note(Problem::unseen("archive.unknown", Reason::UnknownContainer, words, format!("{true_type} {name}")), Some(id));
         }

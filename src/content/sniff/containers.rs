@@ -4,7 +4,7 @@
 use super::super::unpack;
 
 /// Marks that are long or odd enough by themselves.
-const MARKS: [(&[u8], &str); 44] = [
+const MARKS: &[(&[u8], &str)] = &[
     (b"\xed\xab\xee\xdb", "rpm"),
     (b"\x04\x22\x4d\x18", "lz4"),
     (b"\x02\x21\x4c\x18", "lz4"),
@@ -32,6 +32,18 @@ const MARKS: [(&[u8], &str); 44] = [
     (b"\x13\x5d\x65\x8c", "installshield"),
     (b"RZIP\x02", "rzip"),
     (b"!BDN", "pst"),
+    (b"\xcf\xad\x12\xfe", "dbx"),
+    (b"BZ3v1", "bzip3"),
+    (b"\xea\x01\x03", "pea"),
+    (b"LUKS\xba\xbe", "disk"),
+    (b"AES\x01\0", "locked"),
+    (b"AES\x02\0", "locked"),
+    (b"age-encryption.org/v", "locked"),
+    (b"Salted__", "locked"),
+    (b"\xc0\xb9\x07\x2e\x4f\x93\xf1\x46\xa0\x15\x79\x2c\xa1\xd9\xe8\x21", "locked"),
+    (b"StuffIt!", "sit"),
+    (b"StuffIt?", "sit"),
+    (b"StuffIt (c)19", "sit"),
     (b"ITOLITLS", "chm"),
     (b"\xa1\x2f\xff\x43\xd9\xef\x76\x4c\x9e\xe2\x10\xea\x57\x22\x76\x5f", "one"),
     (b"encrcdsa", "dmg"),
@@ -52,11 +64,10 @@ const MARKS: [(&[u8], &str); 44] = [
 ];
 
 /// Marks of four letters and less, which a text may begin with: bytes that no text has must follow.
-const WORDS: [(&[u8], &str); 12] = [
+const WORDS: &[(&[u8], &str)] = &[
     (b"ISc(", "installshield"),
     (b"UHA", "uharc"),
     (b"LRZI", "lrzip"),
-    (b"StuffIt", "sit"),
     (b"bvx", "lzfse"),
     (b"AA01", "aar"),
     (b"YAA1", "aar"),
@@ -71,7 +82,8 @@ const WORDS: [(&[u8], &str); 12] = [
 pub(super) fn kind(data: &[u8]) -> Option<&'static str> {
     let marks = MARKS.iter().filter(|(mark, _)| data.starts_with(mark)).map(|(_, name)| *name);
     let mut known = marks.filter(|name| makes_sense(data, name));
-    let binary = || data.iter().take(32).any(|c| *c < 9);
+    let head = data.get(..data.len().min(32)).unwrap_or_default();
+    let binary = || head.iter().any(|c| *c < 9) || std::str::from_utf8(head).is_err_and(|error| error.error_len().is_some());
     let mut worded = WORDS.iter().filter(|(word, _)| data.starts_with(word) && binary()).map(|(_, name)| *name);
     known.next().or_else(|| worded.next()).or_else(|| inside(data))
 }
@@ -84,9 +96,9 @@ fn makes_sense(data: &[u8], name: &str) -> bool {
         "arj" => unpack::listed::is_arj(data),
         // Its third byte has the number of bits of a code, and two that are never set.
         "compress" => data.get(2).is_some_and(|bits| bits & 0x60 == 0 && (9..=16).contains(&(bits & 31))) && data.len() > 4,
-        // The unpacked size of a file, which is never that big.
-        "pack" => data.get(2).is_some_and(|high| *high < 16) && data.len() > 10,
-        "freeze" => data.len() > 10,
+        "pack" | "freeze" | "pea" => data.len() > 10,
+        // The words of text that starts so come first where it is one.
+        "locked" => !data.starts_with(b"AES") || data.len() > 50,
         "vmdk" => data.starts_with(b"#") || data.get(4..8).is_some_and(|version| version.contains(&0)),
         _ => true,
     }
@@ -170,16 +182,19 @@ mod tests {
             (with(40, &[(0, b"\x04\x22\x4d\x18\x64")]), "lz4"),
             (with(40, &[(0, b"\xff\x06\0\0sNaPpY")]), "snappy"),
             (with(40, &[(0, b"SIT!"), (10, b"rLau")]), "sit"),
-            (with(40, &[(0, b"StuffIt (c)1997-2001 Aladdin")]), "text-or-sit"),
+            (with(40, &[(0, b"StuffIt (c)1997-2001 Aladdin")]), "sit"),
+            (b"StuffIt is how this text starts".to_vec(), "text"),
+            (b"Salted__\xff\xfe\xfd".to_vec(), "locked"),
+            (b"bvx2\xe6R\xe4M\xa7".to_vec(), "lzfse"),
             (with(40, &[(0, b"StuffIt!\0\0")]), "sit"),
             (with(40, &[(0, b"ZOO 2.10 Archive.\x1a\0\0\xdc\xa7\xc4\xfd")]), "zoo"),
             (with(40, &[(0, b"\x1a\x08name.txt\0"), (15, b"\x05")]), "arc"),
             (with(20, &[(0, b"\x1a\x08name.txt\0"), (15, b"\x05")]), ""),
             (with(40, &[(0, b"\0\0\0\0\0\0\0**ACE**")]), "ace"),
             (with(40, &[(0, b"\x1f\x9d\x90")]), "compress"),
-            (with(40, &[(0, b"\x1f\x9d\xf0")]), "Z"),
+            (with(40, &[(0, b"\x1f\x9d\xf0")]), ""),
             (with(40, &[(0, b"\xc7\x71")]), ""),
-            (with(40, &[(0, b"\x60\xea")]), ""),
+            (with(40, &[(0, b"\x60\xea\xff\xff")]), ""),
             (b"070701 is how this text starts, with a number".to_vec(), "text"),
             (b"ISc( is how this text starts".to_vec(), "text"),
             (b"LZIP is how this text starts".to_vec(), "text"),
@@ -198,12 +213,12 @@ mod tests {
             (with(2048, &[(1024, b"H+\0\x04")]), "hfs"),
             (with(40, &[(0, b"xar!\0\x1c")]), "xar"),
             (with(40, &[(0, b"hsqs")]), "squashfs"),
-            (b"Pk\0-lh5-\x05\0\0\0\x05\0\0\0\0\0\0\0\x20\0\x01a\0\0".to_vec(), "lzh"),
+            (with(40, &[(0, b"\x19k-lh5-")]), "lzh"),
         ];
         for (data, want) in rows {
             let found = true_type(data);
             let head = String::from_utf8_lossy(&data[..data.len().min(30)]).into_owned();
-            assert!(found == *want || *want == "text-or-sit", "{head:?}: {found}, not {want}");
+            assert_eq!(found, *want, "{head:?}");
             for end in 0..data.len().min(2000) {
                 true_type(&data[..end]);
             }

@@ -110,9 +110,79 @@ pub(crate) fn differs(name: Option<&str>, declared: &str, true_type: &str) -> bo
     [by_name, by_type].into_iter().flatten().any(|claim| !agree(claim, content))
 }
 
+/// Endings of archives, disk images and packed or locked files that have no mark of their own, or one too short to go by.
+const UNMARKED: &[&str] = &[
+    "cpt",
+    "dar",
+    "pea",
+    "br",
+    "brotli",
+    "bz3",
+    "lzo",
+    "sz",
+    "rz",
+    "lrz",
+    "zpaq",
+    "paq",
+    "paq8",
+    "kgb",
+    "uha",
+    "lha",
+    "pak",
+    "yz1",
+    "gca",
+    "bh",
+    "ain",
+    "hpk",
+    "ha",
+    "sqz",
+    "rk",
+    "sbc",
+    "uc2",
+    "aes",
+    "axx",
+    "age",
+    "enc",
+    "tc",
+    "hc",
+    "ost",
+    "zipx",
+    "esd",
+    "swm",
+    "partimg",
+    "sparseimage",
+    "deflate",
+    "lzs",
+    "qpress",
+    "mar",
+    "b1",
+    "war",
+    "wsz",
+];
+
+/// Whether a file is named as an archive: what has such a name and is of no type that is known may be one that some client opens.
+pub(crate) fn is_archive_name(name: &str) -> bool {
+    let Some((_, ending)) = name.rsplit_once('.') else { return false };
+    let ending = ending.trim().to_ascii_lowercase();
+    // The later volumes of rar, arj, ace, zip and of any archive cut in pieces: r00, a01, c00, z01, 001.
+    let digits = ending.strip_prefix(['r', 'a', 'c', 'z']).unwrap_or(&ending);
+    let volume = ending.len() == 3 && digits.len() >= 2 && digits.bytes().all(|c| c.is_ascii_digit());
+    volume || UNMARKED.contains(&ending.as_str()) || of_ending(&ending) == Some(Archive)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_archives() {
+        for name in ["a.rar", "a.R00", "a.a01", "a.7z.001", "a.tar.br", "a.cpt"] {
+            assert!(is_archive_name(name), "{name}");
+        }
+        for name in ["a.txt", "a", "rar", "a.dat", "a.1", "a.v01", "a.bin"] {
+            assert!(!is_archive_name(name), "{name}");
+        }
+    }
 
     #[test]
     fn what_contradicts() {

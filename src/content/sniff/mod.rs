@@ -8,7 +8,7 @@
 mod containers;
 mod family;
 
-pub(crate) use family::differs;
+pub(crate) use family::{differs, is_archive_name};
 use memchr::memmem;
 
 /// Bytes looked at to tell text from binary.
@@ -67,6 +67,10 @@ pub(crate) const UNOPENED: &[&str] = &[
     "pst",
     "pack",
     "freeze",
+    "dbx",
+    "bzip3",
+    "pea",
+    "locked",
 ];
 
 /// The types that are a zip by another name, or a zip.
@@ -78,6 +82,10 @@ pub(crate) fn is_zip(true_type: &str) -> bool {
 pub(crate) fn is_text(true_type: &str) -> bool {
     matches!(true_type, "text" | "html" | "xml" | "script" | "mail" | "rtf")
 }
+
+/// Types that the library takes two or four bytes for, by its own names: they are told here by more, or they are not.
+const BY_TWO_BYTES: &[&str] =
+    &["cpio", "Z", "lz", "ar", "deb", "rpm", "cab", "7z", "rar", "gz", "tar", "zst", "lz4", "msi", "bz2", "xz", "zip", "dmg", "iso"];
 
 /// Signatures at the start.
 const STARTS: [(&[u8], &str); 33] = [
@@ -135,7 +143,9 @@ pub(crate) fn true_type(data: &[u8]) -> &'static str {
     if looks_text(head) {
         return text_kind(head);
     }
-    infer::get(data).map(|kind| kind.extension()).unwrap_or_default()
+    let guessed = infer::get(data).map(|kind| kind.extension()).unwrap_or_default();
+    // Of containers it knows the first bytes alone, which is not enough.
+    if BY_TWO_BYTES.contains(&guessed) { "" } else { guessed }
 }
 
 /// Types that take more than a glance at the first bytes.

@@ -21,6 +21,8 @@ pub(super) const CONTAINER: Container = Container {
 const LEAST: usize = 40;
 /// Candidates of one kind in one leaf that are opened; more of a sure kind are a limit reached.
 const MOST: usize = 64;
+/// Marks of one kind looked at: a header is read at each.
+const MARKS: usize = 20_000;
 
 /// Something to look for.
 struct Kind {
@@ -36,7 +38,7 @@ struct Kind {
     stream: bool,
 }
 
-const KINDS: [Kind; 12] = [
+const KINDS: [Kind; 13] = [
     Kind { name: "7z", mark: b"7z\xbc\xaf\x27\x1c", back: 0, fits: sevenz::is_start, sure: true, stream: false },
     Kind { name: "rar", mark: b"Rar!\x1a\x07", back: 0, fits: listed::is_rar, sure: true, stream: false },
     Kind { name: "cab", mark: b"MSCF\0\0\0\0", back: 0, fits: cab::is_header, sure: true, stream: false },
@@ -48,6 +50,7 @@ const KINDS: [Kind; 12] = [
         sure: true,
         stream: false,
     },
+    Kind { name: "arj", mark: b"\x60\xea", back: 0, fits: listed::is_sure_arj, sure: true, stream: false },
     Kind { name: "xz", mark: b"\xfd7zXZ\0", back: 0, fits: is_xz, sure: true, stream: true },
     Kind { name: "bzip2", mark: b"1AY&SY", back: 4, fits: is_bzip2, sure: true, stream: true },
     Kind {
@@ -104,13 +107,15 @@ fn may_hide(true_type: &str) -> bool {
 
 fn open(leaf: &Leaf, finds: &mut Finds) {
     for kind in &KINDS {
+        // A mark of two bytes is looked for only where archives are put behind something.
+        let short = kind.mark.len() < 3 && leaf.true_type != "exe";
         let same_stream = kind.stream && kind.name == leaf.true_type;
         let asked = if kind.stream { !hands_on(leaf.true_type) } else { true };
-        if same_stream || !asked || !(kind.sure || may_hide(leaf.true_type)) {
+        if short || same_stream || !asked || !(kind.sure || may_hide(leaf.true_type)) {
             continue;
         }
         let mut opened = 0;
-        for mark in memmem::find_iter(leaf.data, kind.mark) {
+        for mark in memmem::find_iter(leaf.data, kind.mark).take(MARKS) {
             let Some(at) = mark.checked_sub(kind.back).filter(|at| *at > 0) else { continue };
             if !leaf.data.get(at..).is_some_and(kind.fits) {
                 continue;

@@ -116,7 +116,10 @@ pub(super) fn is_rar(bytes: &[u8]) -> bool {
     if bytes.starts_with(b"Rar!\x1a\x07\0") {
         return bytes.get(9) == Some(&0x73);
     }
-    bytes.starts_with(b"Rar!\x1a\x07\x01\0") && rar5(bytes, 8).is_some()
+    let mut place = 12;
+    let size = vint(bytes, &mut place).filter(|size| *size < 2 << 20).and_then(|size| usize::try_from(size).ok());
+    let sum = size.and_then(|size| bytes.get(12..place + size)).map(crc32);
+    bytes.starts_with(b"Rar!\x1a\x07\x01\0") && sum.is_some() && le32(bytes, 8) == sum
 }
 
 /// A number of seven bits a byte, the lowest first, the highest bit saying that more follow.
@@ -139,9 +142,6 @@ fn rar5(data: &[u8], at: usize) -> Option<Next> {
     let header_size = usize::try_from(vint(data, &mut place)?).ok()?;
     let end = place.checked_add(header_size)?;
     let header = data.get(..end).filter(|_| header_size < 2 << 20)?;
-    if le32(data, at)? != crc32(data.get(at + 4..end)?) {
-        return None;
-    }
     let (kind, flags) = (vint(header, &mut place)?, vint(header, &mut place)?);
     let extra = if flags & 1 != 0 { usize::try_from(vint(header, &mut place)?).ok()? } else { 0 };
     let packed = if flags & 2 != 0 { usize::try_from(vint(header, &mut place)?).ok()? } else { 0 };
@@ -204,11 +204,15 @@ fn arj(data: &[u8], at: usize) -> Option<Next> {
     Some(Next::Member(member, start.saturating_add(size)))
 }
 
-/// Whether an arj header with the right checksum stands here.
+/// Whether an arj header of a size there is stands here.
 pub(crate) fn is_arj(bytes: &[u8]) -> bool {
-    let basic = le16(bytes, 2).map(usize::from).filter(|size| (30..=2600).contains(size));
-    let header = basic.and_then(|size| bytes.get(4..4 + size));
-    bytes.starts_with(b"\x60\xea") && header.is_some_and(|header| le32(bytes, 4 + header.len()) == Some(crc32(header)))
+    bytes.starts_with(b"\x60\xea") && le16(bytes, 2).is_some_and(|size| (30..=2600).contains(&size))
+}
+
+/// The same, and its checksum is right.
+pub(super) fn is_sure_arj(bytes: &[u8]) -> bool {
+    let header = le16(bytes, 2).and_then(|size| bytes.get(4..4 + usize::from(size)));
+    is_arj(bytes) && header.is_some_and(|header| le32(bytes, 4 + header.len()) == Some(crc32(header)))
 }
 
 /// lzh: levels 0 to 3.

@@ -15,6 +15,7 @@ mod iso;
 pub(crate) mod listed;
 mod rpm;
 mod sevenz;
+mod swf;
 pub(crate) mod tar;
 #[cfg(test)]
 mod testing;
@@ -47,6 +48,7 @@ pub(crate) const CONTAINERS: &[Container] = &[
     cpio::CONTAINER,
     rpm::CONTAINER,
     iso::CONTAINER,
+    swf::CONTAINER,
     listed::CONTAINER,
     carve::CONTAINER,
 ];

@@ -19,12 +19,10 @@ fn open(leaf: &Leaf, finds: &mut Finds) {
             continue;
         }
         let kind = header[156];
-        if kind == b'S' && header[482] != 0 {
-            at = sparse_map_end(data, at);
-        }
+        let mut map = if kind == b'S' { sparse_map(data, header, &mut at) } else { Vec::new() };
         let said = next.size.or_else(|| number(&header[124..136])).and_then(|size| usize::try_from(size).ok()).unwrap_or(usize::MAX);
-        // Links and directories have no content, whatever size they say; yet some writers give a link its file's.
-        let empty = matches!(kind, b'1'..=b'6') && (said == 0 || !matches!(kind, b'1' | b'2') || ends_or_starts(data, at));
+        // Links and directories have no content, whatever size they say; yet some writers give one content.
+        let empty = matches!(kind, b'1'..=b'6') && (said == 0 || ends_or_starts(data, at));
         let size = if empty { 0 } else { said };
         let end = at.saturating_add(size).min(data.len());
         let content = data.slice(at.min(end)..end);
@@ -37,7 +35,14 @@ fn open(leaf: &Leaf, finds: &mut Finds) {
             b'g' | b'K' | b'V' => {}
             b'5' if content.is_empty() => next = Next::default(),
             _ => {
-                let name = std::mem::take(&mut next).name.unwrap_or_else(|| path(header));
+                let Next { name, map: extended, .. } = std::mem::take(&mut next);
+                let name = name.unwrap_or_else(|| path(header));
+                map.extend(extended);
+                if let Some(whole) = unfolded(&content, map) {
+                    if !finds.add_decoded(Some(name.clone()), whole) {
+                        return;
+                    }
+                }
                 let is_file = !content.is_empty() || matches!(kind, 0 | b'0' | b'7');
                 if is_file && !finds.add(Item::Blob { name: Some(name), bytes: content }) {
                     return;
@@ -53,6 +58,8 @@ fn open(leaf: &Leaf, finds: &mut Finds) {
 struct Next {
     name: Option<String>,
     size: Option<u64>,
+    /// Pieces of a sparse file: where each belongs, and how long it is.
+    map: Vec<(u64, u64)>,
 }
 
 impl Next {
@@ -64,6 +71,15 @@ impl Next {
                 self.name = Some(name.into_owned());
             } else if let Some(size) = value(b"size=").and_then(|size| size.parse().ok()) {
                 self.size = Some(size);
+            } else if let Some(map) = value(b"GNU.sparse.map=") {
+                let numbers: Vec<u64> = map.split(',').map_while(|n| n.parse().ok()).collect();
+                self.map = numbers.as_chunks::<2>().0.iter().map(|[place, size]| (*place, *size)).collect();
+            } else if let Some(place) = value(b"GNU.sparse.offset=").and_then(|place| place.parse().ok()) {
+                self.map.push((place, 0));
+            } else if let Some(size) = value(b"GNU.sparse.numbytes=").and_then(|size| size.parse().ok())
+                && let Some(last) = self.map.last_mut()
+            {
+                last.1 = size;
             }
         }
     }
@@ -79,15 +95,43 @@ fn ends_or_starts(data: &[u8], at: usize) -> bool {
     data.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>).is_none_or(|block| block.iter().all(|c| *c == 0) || is_header(block))
 }
 
-/// Where the blocks end in which GNU's sparse files go on with their map.
-fn sparse_map_end(data: &[u8], mut at: usize) -> usize {
-    while let Some(block) = data.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
-        at += BLOCK;
-        if block[504] == 0 {
-            break;
-        }
+/// The map of a sparse file after GNU's old way: four pieces in the header, more in the blocks behind it, over which `at` is moved.
+fn sparse_map(data: &[u8], header: &[u8; BLOCK], at: &mut usize) -> Vec<(u64, u64)> {
+    let pieces = |block: &[u8]| -> Vec<(u64, u64)> {
+        block.as_chunks::<24>().0.iter().map_while(|piece| Some((number(&piece[..12])?, number(&piece[12..])?))).collect()
+    };
+    let mut map = pieces(&header[386..482]);
+    let mut more = header[482] != 0;
+    while more && let Some(block) = data.get(*at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
+        *at += BLOCK;
+        map.extend(pieces(&block[..504]));
+        more = block[504] != 0;
     }
-    at
+    map
+}
+
+/// The content of a sparse file whose pieces do not stand in their order, put in order; long holes are made short.
+fn unfolded(content: &[u8], map: Vec<(u64, u64)>) -> Option<Vec<u8>> {
+    if map.is_sorted() {
+        return None;
+    }
+    let mut at = 0usize;
+    let mut pieces: Vec<(u64, &[u8])> = Vec::with_capacity(map.len());
+    for (place, size) in map {
+        let end = at.saturating_add(usize::try_from(size).unwrap_or(usize::MAX)).min(content.len());
+        pieces.push((place, content.get(at..end).unwrap_or_default()));
+        at = end;
+    }
+    pieces.sort_by_key(|(place, _)| *place);
+    let mut whole = Vec::with_capacity(content.len());
+    let mut reached = 0u64;
+    for (place, piece) in pieces.into_iter().filter(|(_, piece)| !piece.is_empty()) {
+        let hole = place.saturating_sub(reached).min(64);
+        whole.resize(whole.len() + usize::try_from(hole).unwrap_or_default(), 0);
+        whole.extend_from_slice(piece);
+        reached = place.saturating_add(piece.len() as u64);
+    }
+    Some(whole)
 }
 
 /// Whether the checksum of a header block is right, summed signed or unsigned.
@@ -216,12 +260,23 @@ mod tests {
                 "link without content",
                 [header("l", b'1', b"00000000005\0", true), header("a", b'0', b"00000000005\0", true), hello.clone()].concat(),
             ),
+            ("folder with content", [header("a", b'5', b"00000000005\0", true), hello.clone()].concat()),
             ("unknown kind", [header("a", b'Z', b"00000000005\0", true), hello].concat()),
         ];
         for (what, archive) in rows {
             assert_eq!(opened(archive), (vec![("a".to_owned(), b"hello".to_vec())], vec![]), "{what}");
             super::super::testing::each_cut_and_flip(&CONTAINER, "tar", archive);
         }
+    }
+
+    #[test]
+    fn sparse_pieces_come_in_their_order() {
+        let mut block = header("a", b'S', b"00000000005\0", true);
+        for (at, n) in [(386, 2), (398, 3), (410, 0), (422, 2)] {
+            block[at..at + 12].copy_from_slice(format!("{n:011o}\0").as_bytes());
+        }
+        let (items, _) = opened(&[block, filled(b"llohe")].concat());
+        assert_eq!(items.iter().map(|(_, bytes)| bytes.as_slice()).collect::<Vec<_>>(), [b"hello", b"llohe"]);
     }
 
     #[test]

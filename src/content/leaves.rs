@@ -130,7 +130,14 @@ impl Work<'_> {
         let Some(part) = self.parts.get(id.0 as usize) else { return };
         let scrap = part.kind == PartKind::Reading && sniff::is_scrap(data, true_type);
         let name = part.name.clone().unwrap_or_default();
-        if sniff::UNOPENED.contains(&true_type) && !scrap {
+        let differs = sniff::differs(part.name.as_deref(), &part.declared_type, true_type) && !data.is_empty();
+        let said = format!("{true_type} by its content, declared {}: {name}", part.declared_type);
+        if differs {
+            self.note(Problem::note("mime.type_mismatch", "A file that is not what its name or type says", said), Some(id));
+        }
+        // What is named as an archive and is nothing that is known may be one that a client opens.
+        let nameless = true_type.is_empty() && sniff::is_archive_name(&name) && !data.is_empty() && !sniff::has_zip(data);
+        if (sniff::UNOPENED.contains(&true_type) || nameless) && !scrap {
             let words = "A container that is not opened here";
             self.note(Problem::unseen("archive.unknown", Reason::UnknownContainer, words, format!("{true_type} {name}")), Some(id));
         }

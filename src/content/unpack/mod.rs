@@ -3,10 +3,22 @@
 //! To add one: one file here with its `pub(crate) const CONTAINER`, and one line in [`CONTAINERS`] (and its name taken out of
 //! `sniff::UNOPENED`).
 
+mod ar;
 #[cfg(test)]
 pub(crate) mod bomb;
+pub(crate) mod cab;
+mod carve;
+pub(crate) mod cpio;
 mod gzip;
+mod ints;
+mod iso;
+pub(crate) mod listed;
+mod rpm;
+mod sevenz;
+mod swf;
 pub(crate) mod tar;
+#[cfg(test)]
+mod testing;
 mod tnef;
 pub(crate) mod zip;
 
@@ -25,7 +37,21 @@ pub(crate) struct Container {
 }
 
 /// All containers; a leaf may be several at once (a program with a zip behind it).
-pub(crate) const CONTAINERS: &[Container] = &[zip::CONTAINER, gzip::CONTAINER, tar::CONTAINER, tnef::CONTAINER];
+pub(crate) const CONTAINERS: &[Container] = &[
+    zip::CONTAINER,
+    gzip::CONTAINER,
+    tar::CONTAINER,
+    tnef::CONTAINER,
+    sevenz::CONTAINER,
+    cab::CONTAINER,
+    ar::CONTAINER,
+    cpio::CONTAINER,
+    rpm::CONTAINER,
+    iso::CONTAINER,
+    swf::CONTAINER,
+    listed::CONTAINER,
+    carve::CONTAINER,
+];
 
 #[cfg(test)]
 mod tests {

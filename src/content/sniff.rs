@@ -11,8 +11,8 @@ use memchr::memmem;
 const TEXT_HEAD: usize = 1024;
 
 /// Containers of files that nobody here opens: what is in them stays unseen, and that is a finding.
-pub(crate) const UNOPENED: [&str; 19] = [
-    "bzip2", "xz", "lzma", "zstd", "compress", "7z", "rar", "cab", "arj", "lzh", "ace", "ar", "cpio", "iso", "dmg", "vhd", "one", "chm",
+pub(crate) const UNOPENED: [&str; 14] = [
+    "7z", "rar", "cab", "arj", "lzh", "ace", "ar", "cpio", "iso", "dmg", "vhd", "one", "chm",
     "udf",
 ];
 

@@ -5,10 +5,18 @@
 
 #[cfg(test)]
 pub(crate) mod bomb;
+mod bzip2;
+mod compress;
 mod gzip;
+mod lzip;
+mod lzma;
+mod stream;
 pub(crate) mod tar;
 mod tnef;
+mod xz;
 pub(crate) mod zip;
+mod zlib;
+mod zstd;
 
 use super::find::{Finds, Leaf};
 
@@ -25,7 +33,19 @@ pub(crate) struct Container {
 }
 
 /// All containers; a leaf may be several at once (a program with a zip behind it).
-pub(crate) const CONTAINERS: &[Container] = &[zip::CONTAINER, gzip::CONTAINER, tar::CONTAINER, tnef::CONTAINER];
+pub(crate) const CONTAINERS: &[Container] = &[
+    zip::CONTAINER,
+    gzip::CONTAINER,
+    bzip2::CONTAINER,
+    xz::CONTAINER,
+    lzma::CONTAINER,
+    lzip::CONTAINER,
+    zstd::CONTAINER,
+    compress::CONTAINER,
+    zlib::CONTAINER,
+    tar::CONTAINER,
+    tnef::CONTAINER,
+];
 
 #[cfg(test)]
 mod tests {

@@ -67,17 +67,72 @@ const LABELS: [&str; 50] = [
     "kata sandi",
     "geslo",
 ];
-const WIDE_LABELS: [&str; 14] =
-    ["密码", "密碼", "口令", "解压码", "パスワード", "暗証番号", "暗号", "암호", "비밀번호", "รหัสผ่าน", "סיסמה", "كلمة المرور", "كلمة السر", "κωδικός"];
+const WIDE_LABELS: [&str; 14] = [
+    "密码",
+    "密碼",
+    "口令",
+    "解压码",
+    "パスワード",
+    "暗証番号",
+    "暗号",
+    "암호",
+    "비밀번호",
+    "รหัสผ่าน",
+    "סיסמה",
+    "كلمة المرور",
+    "كلمة السر",
+    "κωδικός",
+];
 
 /// Passwords that files are often packed with when the message does not say one.
 const COMMON: [&str; 8] = ["infected", "1234", "123456", "password", "virus", "malware", "12345", "0000"];
 
 /// Words that stand between a word for password and the password.
 const FILLERS: [&str; 44] = [
-    "is", "ist", "est", "es", "é", "è", "er", "är", "to", "jest", "the", "for", "für", "fur", "pour", "para", "per", "voor", "the", "this", "file", "archive",
-    "zip", "attachment", "document", "to", "open", "of", "der", "die", "das", "datei", "lautet", "le", "la", "el", "del", "as", "follows", "below", "de",
-    "below:", "был", "это",
+    "is",
+    "ist",
+    "est",
+    "es",
+    "é",
+    "è",
+    "er",
+    "är",
+    "to",
+    "jest",
+    "the",
+    "for",
+    "für",
+    "fur",
+    "pour",
+    "para",
+    "per",
+    "voor",
+    "the",
+    "this",
+    "file",
+    "archive",
+    "zip",
+    "attachment",
+    "document",
+    "to",
+    "open",
+    "of",
+    "der",
+    "die",
+    "das",
+    "datei",
+    "lautet",
+    "le",
+    "la",
+    "el",
+    "del",
+    "as",
+    "follows",
+    "below",
+    "de",
+    "below:",
+    "был",
+    "это",
 ];
 
 /// Candidates, the likeliest first, each once: from texts (subject and shown texts) and from names of files.
@@ -121,9 +176,11 @@ impl Found {
 
     /// A word as it stands, and without what may be around it.
     fn add_trimmed(&mut self, word: &str) {
-        let quotes = |c: char| matches!(c, '"' | '\'' | '`' | '´' | '‘' | '’' | '“' | '”' | '„' | '«' | '»' | '‹' | '›' | '「' | '」' | '『' | '』');
+        let quotes =
+            |c: char| matches!(c, '"' | '\'' | '`' | '´' | '‘' | '’' | '“' | '”' | '„' | '«' | '»' | '‹' | '›' | '「' | '」' | '『' | '』');
         let brackets = |c: char| matches!(c, '(' | ')' | '[' | ']' | '{' | '}' | '<' | '>' | '（' | '）' | '【' | '】' | '《' | '》');
-        let marks = |c: char| matches!(c, '.' | ',' | ';' | ':' | '!' | '?' | '=' | '*' | '_' | '|' | '-' | '–' | '—' | '。' | '、' | '，' | '：');
+        let marks =
+            |c: char| matches!(c, '.' | ',' | ';' | ':' | '!' | '?' | '=' | '*' | '_' | '|' | '-' | '–' | '—' | '。' | '、' | '，' | '：');
         let soft = |c: char| quotes(c) || matches!(c, ',' | ';' | ':' | '=' | '。' | '、' | '，' | '：' | '*');
         let all = |c: char| quotes(c) || brackets(c) || marks(c) || c.is_whitespace();
         let word = word.trim();
@@ -160,12 +217,27 @@ impl Found {
     /// What follows a word for password on its line.
     fn after(&mut self, after: &str) {
         // In quotes there may be blanks.
-        for (open, close) in [('"', '"'), ('\'', '\''), ('“', '”'), ('„', '“'), ('«', '»'), ('「', '」'), ('『', '』'), ('[', ']'), ('(', ')'), ('<', '>'), ('【', '】'), ('`', '`'), ('{', '}')] {
+        for (open, close) in [
+            ('"', '"'),
+            ('\'', '\''),
+            ('“', '”'),
+            ('„', '“'),
+            ('«', '»'),
+            ('「', '」'),
+            ('『', '』'),
+            ('[', ']'),
+            ('(', ')'),
+            ('<', '>'),
+            ('【', '】'),
+            ('`', '`'),
+            ('{', '}'),
+        ] {
             let inside = after.split_once(open).and_then(|(_, rest)| rest.split_once(close)).map(|(inside, _)| inside);
             inside.into_iter().for_each(|inside| self.add(inside));
         }
         // Behind a colon or the like, the words and the rest of the line.
-        let behind = after.find([':', '=', '：', '＝']).and_then(|at| after.get(at..)).map(|rest| rest.trim_start_matches([':', '=', '：', '＝']));
+        let behind =
+            after.find([':', '=', '：', '＝']).and_then(|at| after.get(at..)).map(|rest| rest.trim_start_matches([':', '=', '：', '＝']));
         if let Some(behind) = behind {
             behind.split_whitespace().take(1).for_each(|word| self.add_trimmed(word));
             self.joined(behind);
@@ -265,7 +337,9 @@ fn looks_like_one(word: &str) -> bool {
 
 /// Addresses and links are no passwords.
 fn is_address(word: &str) -> bool {
-    word.contains("://") || word.starts_with("www.") || (word.contains('@') && word.rsplit('@').next().is_some_and(|domain| domain.contains('.')))
+    word.contains("://")
+        || word.starts_with("www.")
+        || (word.contains('@') && word.rsplit('@').next().is_some_and(|domain| domain.contains('.')))
 }
 
 fn is_filler_only(text: &str) -> bool {

@@ -11,10 +11,7 @@ use memchr::memmem;
 const TEXT_HEAD: usize = 1024;
 
 /// Containers of files that nobody here opens: what is in them stays unseen, and that is a finding.
-pub(crate) const UNOPENED: [&str; 14] = [
-    "7z", "rar", "cab", "arj", "lzh", "ace", "ar", "cpio", "iso", "dmg", "vhd", "one", "chm",
-    "udf",
-];
+pub(crate) const UNOPENED: [&str; 14] = ["7z", "rar", "cab", "arj", "lzh", "ace", "ar", "cpio", "iso", "dmg", "vhd", "one", "chm", "udf"];
 
 /// Types that are text: readings for text apply to them.
 pub(crate) fn is_text(true_type: &str) -> bool {

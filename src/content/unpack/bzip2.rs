@@ -17,7 +17,8 @@ const FORMAT: Format = Format { magic: b"BZh", starts, one };
 
 /// A header, and behind it the mark of a block or of the end.
 fn starts(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"BZh") && [b"\x31\x41\x59\x26\x53\x59", b"\x17\x72\x45\x38\x50\x90"].iter().any(|mark| bytes.get(4..10) == Some(&mark[..]))
+    bytes.starts_with(b"BZh")
+        && [b"\x31\x41\x59\x26\x53\x59", b"\x17\x72\x45\x38\x50\x90"].iter().any(|mark| bytes.get(4..10) == Some(&mark[..]))
 }
 
 /// Unpacks the stream at the start of `rest`.

@@ -15,8 +15,7 @@ pub(super) const CONTAINER: Container = Container {
     open: |leaf: &Leaf, finds: &mut Finds| stream::open(leaf, finds, &FORMAT),
 };
 
-const FORMAT: Format =
-    Format { magic: b"\x1f\x8b", starts: |bytes| bytes.starts_with(b"\x1f\x8b\x08") && bytes.get(3) < Some(&0x20), one };
+const FORMAT: Format = Format { magic: b"\x1f\x8b", starts: |bytes| bytes.starts_with(b"\x1f\x8b\x08") && bytes.get(3) < Some(&0x20), one };
 
 /// Bytes of a header that has no optional fields.
 const PLAIN: usize = 10;

@@ -7,7 +7,8 @@ use super::super::find::{Finds, Item, Leaf};
 use super::Container;
 use super::stream::{self, Format, How, Piece, WINDOW_KIB, complain, is_named, quietly};
 
-pub(super) const CONTAINER: Container = Container { name: "lzma", opens: "lzma files", is: |leaf| is_sure(leaf) || looks_so(leaf.data), open };
+pub(super) const CONTAINER: Container =
+    Container { name: "lzma", opens: "lzma files", is: |leaf| is_sure(leaf) || looks_so(leaf.data), open };
 
 /// Bytes of the header: properties, size of the dictionary, unpacked size.
 const HEADER: usize = 13;

@@ -230,7 +230,13 @@ impl Open<'_, '_> {
         let tries = self.passwords.len();
         for n in (0..tries).filter(|_| !strong) {
             // The one that opened the last member goes first.
-            let n = if n == 0 { self.last_password } else if n <= self.last_password { n - 1 } else { n };
+            let n = if n == 0 {
+                self.last_password
+            } else if n <= self.last_password {
+                n - 1
+            } else {
+                n
+            };
             let Some(password) = self.passwords.get(n) else { continue };
             for coded in coded(password) {
                 for end in ends {
@@ -298,4 +304,3 @@ fn coded(password: &str) -> Vec<Vec<u8>> {
     all.extend(narrow.filter(|narrow| narrow != password.as_bytes()));
     all
 }
-

@@ -228,7 +228,10 @@ pub fn readings(input: &[u8]) {
         let (PartType::Binary(bytes) | PartType::InlineBinary(bytes)) = &part.body else { continue };
         let trimmed = bytes.trim_ascii();
         let seen = |have: &Bytes| have[..] == bytes[..] || memchr::memmem::find(have, trimmed).is_some();
-        assert!(trimmed.is_empty() || seen(&ours.raw) || ours.parts.iter().any(|part| seen(&part.data)), "an attachment that we did not see");
+        assert!(
+            trimmed.is_empty() || seen(&ours.raw) || ours.parts.iter().any(|part| seen(&part.data)),
+            "an attachment that we did not see"
+        );
     }
 }
 

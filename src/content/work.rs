@@ -176,7 +176,8 @@ impl<'l> Work<'l> {
         }
         let subject = self.headers.iter().flat_map(|(_, headers)| headers).filter(|header| header.name.eq_ignore_ascii_case("subject"));
         let texts = self.parts.iter().filter_map(|part| part.text.as_deref());
-        let passwords = passwords::candidates(subject.map(|header| header.value.as_str()).chain(texts));
+        let names = self.parts.iter().filter_map(|part| part.name.as_deref());
+        let passwords = passwords::candidates(subject.map(|header| header.value.as_str()).chain(texts), names);
         for (id, container) in locked {
             self.open_again(id, container, &passwords);
         }

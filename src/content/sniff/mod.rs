@@ -16,12 +16,6 @@ const TEXT_HEAD: usize = 1024;
 
 /// Containers of files that nobody here opens: what is in them stays unseen, and that is a finding.
 pub(crate) const UNOPENED: &[&str] = &[
-    "bzip2",
-    "xz",
-    "lzma",
-    "zstd",
-    "compress",
-    "lzip",
     "rar",
     "arj",
     "lzh",

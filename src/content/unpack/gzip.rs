@@ -1,66 +1,94 @@
 //! gzip (RFC 1952): one member per stream, several streams one after the other as one file, as gunzip has it.
 
-use std::io::Read;
-
 use bytes::Bytes;
-use flate2::bufread::{DeflateDecoder, GzDecoder};
+use flate2::Crc;
+use flate2::bufread::DeflateDecoder;
 
-use super::super::find::{Finds, Item, Leaf};
-use super::super::limits::Ended;
+use super::super::find::{Finds, Leaf};
 use super::Container;
+use super::stream::{self, Format, How, Piece, quietly};
 
-pub(super) const CONTAINER: Container = Container { name: "gzip", opens: "gzip files", is: |leaf| leaf.true_type == "gzip", open };
+pub(super) const CONTAINER: Container = Container {
+    name: "gzip",
+    opens: "gzip files",
+    is: |leaf| leaf.true_type == "gzip",
+    open: |leaf: &Leaf, finds: &mut Finds| stream::open(leaf, finds, &FORMAT),
+};
 
-/// Streams read of one file.
-const MAX_STREAMS: usize = 100;
+const FORMAT: Format = Format { magic: b"\x1f\x8b", starts: |bytes| bytes.starts_with(b"\x1f\x8b\x08") && bytes.get(3) < Some(&0x20), one };
 
-fn open(leaf: &Leaf, finds: &mut Finds) {
-    let mut rest = leaf.data.as_ref();
-    let mut pieces: Vec<Bytes> = Vec::new();
-    let mut name = None;
-    for _ in 0..MAX_STREAMS {
-        let mut decoder = GzDecoder::new(rest);
-        let said = decoder.header().and_then(|header| header.filename()).map(|name| String::from_utf8_lossy(name).into_owned());
-        name = name.or(said);
-        let (bytes, ended) = finds.unpack(&mut decoder, rest.len(), leaf.name.unwrap_or_default());
-        let broken_start = ended == Ended::Broken && bytes.is_empty();
-        let tail = decoder.into_inner();
-        pieces.push(bytes);
-        if broken_start {
-            // A wrong header checksum or reserved flag stops this reader, but not every reader.
-            pieces.extend(raw_deflate(rest, finds));
+/// Bytes of a header that has no optional fields.
+const PLAIN: usize = 10;
+
+fn one(rest: &[u8], finds: &mut Finds, name: &str) -> Piece {
+    let header = Header::read(rest);
+    let mut best = Piece::none(How::Broken);
+    // Flags that are reserved, or fields that do not fit, stop one reader and are skipped by another.
+    let starts = [header.as_ref().map(|header| header.len), Some(PLAIN)];
+    for start in starts.into_iter().flatten() {
+        let Some(packed) = rest.get(start..) else { continue };
+        let mut decoder = DeflateDecoder::new(packed);
+        let (bytes, how) = quietly(finds, &mut decoder, packed.len(), name);
+        let used = start.saturating_add(usize::try_from(decoder.total_in()).unwrap_or(usize::MAX)).min(rest.len());
+        if bytes.len() > best.bytes.len() || how == How::Whole || how == How::Limit {
+            best = Piece { bytes, how, used, name: None };
         }
-        if ended != Ended::Whole || !tail.starts_with(b"\x1f\x8b") {
+        if best.how != How::Broken || !best.bytes.is_empty() {
             break;
         }
-        rest = tail;
     }
-    let name = name.or_else(|| leaf.name.map(inner_name));
-    let bytes = match pieces.len() {
-        1 => pieces.pop().unwrap_or_default(),
-        _ => Bytes::from(pieces.concat()),
-    };
-    if !bytes.is_empty() {
-        finds.add(Item::Blob { name, bytes });
+    if best.how == How::Whole {
+        let trailer = rest.get(best.used..).and_then(<[u8]>::first_chunk::<8>);
+        best.used = best.used.saturating_add(8).min(rest.len());
+        if trailer != Some(&trailer_of(&best.bytes)) {
+            best.how = How::Broken;
+        }
+    } else if best.how == How::Broken && best.bytes.is_empty() && header.as_ref().is_some_and(|header| header.method != 8) {
+        best.how = How::Unknown;
     }
+    best.name = header.and_then(|header| header.name);
+    best
 }
 
-/// The data behind the ten bytes of a plain header, without the checks.
-fn raw_deflate(gzip: &[u8], finds: &mut Finds) -> Option<Bytes> {
-    let data = gzip.get(10..)?;
-    let mut out = Vec::new();
-    let _ = DeflateDecoder::new(data).take(64 * 1024).read_to_end(&mut out);
-    (!out.is_empty()).then(|| finds.unpack(DeflateDecoder::new(data), data.len(), "").0)
+/// Checksum and size, as they stand behind the data.
+fn trailer_of(bytes: &Bytes) -> [u8; 8] {
+    let mut crc = Crc::new();
+    crc.update(bytes);
+    let [a, b, c, d] = crc.sum().to_le_bytes();
+    let [e, f, g, h, ..] = (bytes.len() as u64).to_le_bytes();
+    [a, b, c, d, e, f, g, h]
 }
 
-/// `a.tgz` holds `a.tar`, `a.txt.gz` holds `a.txt`.
-fn inner_name(name: &str) -> String {
-    let ends =
-        |ending: &str| name.len().checked_sub(ending.len()).filter(|at| name.get(*at..).is_some_and(|e| e.eq_ignore_ascii_case(ending)));
-    match (ends(".gz"), ends(".tgz")) {
-        (Some(at), _) => name.get(..at).unwrap_or_default().to_owned(),
-        (None, Some(at)) => format!("{}.tar", name.get(..at).unwrap_or_default()),
-        _ => name.to_owned(),
+struct Header {
+    len: usize,
+    method: u8,
+    name: Option<String>,
+}
+
+impl Header {
+    /// Skips the optional fields that the flags name; the checksum of the header is not looked at.
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let [_, _, method, flags, ..] = bytes.first_chunk::<PLAIN>()?;
+        let mut len = PLAIN;
+        if flags & 4 != 0 {
+            let extra = bytes.get(len..)?.first_chunk::<2>()?;
+            len += 2 + usize::from(u16::from_le_bytes(*extra));
+        }
+        let mut text = |flag: u8| {
+            let rest = bytes.get(len..)?;
+            if flags & flag == 0 {
+                return Some(None);
+            }
+            let end = memchr::memchr(0, rest)?;
+            len += end + 1;
+            Some(rest.get(..end).map(|text| String::from_utf8_lossy(text).into_owned()))
+        };
+        let name = text(8)?;
+        text(16)?;
+        if flags & 2 != 0 {
+            len += 2;
+        }
+        Some(Self { len, method: *method, name })
     }
 }
 
@@ -71,7 +99,6 @@ mod tests {
     use flate2::Compression;
     use flate2::write::GzEncoder;
 
-    use super::super::super::limits::{Budget, Limits};
     use super::*;
 
     fn gz(text: &[u8]) -> Vec<u8> {
@@ -81,15 +108,7 @@ mod tests {
     }
 
     fn opened(data: Vec<u8>) -> (Vec<(String, Vec<u8>)>, Vec<&'static str>) {
-        let mut budget = Budget::new(&Limits::default());
-        let mut finds = Finds::new(&mut budget, 10);
-        let data = Bytes::from(data);
-        open(&Leaf { data: &data, name: Some("a.txt.gz"), declared: "", charset: "", true_type: "gzip" }, &mut finds);
-        let items = finds.items.into_iter().filter_map(|item| match item {
-            Item::Blob { name, bytes } => Some((name.unwrap_or_default(), bytes.to_vec())),
-            _ => None,
-        });
-        (items.collect(), finds.problems.iter().map(|p| p.code).collect())
+        stream::opened(CONTAINER.open, "a.txt.gz", &data, &[])
     }
 
     #[test]
@@ -97,11 +116,21 @@ mod tests {
         let hello = || vec![("a.txt".to_owned(), b"hello".to_vec())];
         assert_eq!(opened(gz(b"hello")), (hello(), vec![]));
         assert_eq!(opened([gz(b"hel"), gz(b"lo")].concat()), (hello(), vec![]));
+        assert_eq!(opened([gz(b"hel"), vec![0; 7], gz(b"lo")].concat()), (hello(), vec![]), "padding");
         assert_eq!(opened([gz(b"hello"), b"junk".to_vec()].concat()), (hello(), vec![]));
+        let (items, problems) = opened([gz(b"hello"), b"junk".to_vec(), gz(b"world")].concat());
+        assert_eq!((items[1].1.as_slice(), items.len(), problems), (&b"world"[..], 2, vec![]), "junk between");
+        let many: Vec<u8> = (0..500).flat_map(|n| gz(format!("{n},").as_bytes())).collect();
+        assert!(opened(many).0[0].1.ends_with(b"498,499,"));
         let whole = gz(&b"hello ".repeat(100));
         for end in 0..whole.len() {
             let (_, problems) = opened(whole[..end].to_vec());
-            assert!(problems == ["archive.malformed"], "{end}: {problems:?}");
+            assert!(problems == ["archive.malformed"] || end == 0, "{end}: {problems:?}");
+        }
+        for at in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 0xff;
+            opened(flipped);
         }
         let mut wrong = gz(b"hello");
         let last = wrong.len() - 6;
@@ -110,9 +139,26 @@ mod tests {
     }
 
     #[test]
-    fn names() {
-        for (name, want) in [("a.gz", "a"), ("a.TGZ", "a.tar"), ("a", "a"), (".gz", ""), ("ü.gz", "ü")] {
-            assert_eq!(inner_name(name), want);
+    fn header_flags() {
+        let plain = gz(b"hello");
+        let with = |flags: u8, fields: &[u8]| [&plain[..3], &[flags], &plain[4..10], fields, &plain[10..]].concat();
+        let rows: [(u8, &[u8], &str); 8] = [
+            (1, b"", "a.txt"),
+            (2, b"\xff\xff", "a.txt"),
+            (4, b"\x03\0abc", "a.txt"),
+            (8, b"n.exe\0", "n.exe"),
+            (16, b"comment\0", "a.txt"),
+            (0x1f, b"\x01\0xn\0c\0\0\0", "n"),
+            // Reserved flags, and a name that is not there.
+            (0xe0, b"", "a.txt"),
+            (0x20, b"", "a.txt"),
+        ];
+        for (flags, fields, name) in rows {
+            assert_eq!(opened(with(flags, fields)), (vec![(name.to_owned(), b"hello".to_vec())], vec![]), "{flags:x}");
         }
+        assert_eq!(opened(with(4, b"")).0[0].1, b"hello", "a field that does not fit");
+        let mut other = plain.clone();
+        other[2] = 7;
+        assert_eq!(opened(other).0[0].1, b"hello", "another method");
     }
 }

@@ -6,21 +6,29 @@
 mod ar;
 #[cfg(test)]
 pub(crate) mod bomb;
+mod bzip2;
 pub(crate) mod cab;
 mod carve;
+mod compress;
 pub(crate) mod cpio;
 mod gzip;
 mod ints;
 mod iso;
 pub(crate) mod listed;
+mod lzip;
+mod lzma;
 mod rpm;
 mod sevenz;
+mod stream;
 mod swf;
 pub(crate) mod tar;
 #[cfg(test)]
 mod testing;
 mod tnef;
+mod xz;
 pub(crate) mod zip;
+mod zlib;
+mod zstd;
 
 use super::find::{Finds, Leaf};
 
@@ -51,6 +59,13 @@ pub(crate) const CONTAINERS: &[Container] = &[
     swf::CONTAINER,
     listed::CONTAINER,
     carve::CONTAINER,
+    bzip2::CONTAINER,
+    xz::CONTAINER,
+    lzma::CONTAINER,
+    lzip::CONTAINER,
+    zstd::CONTAINER,
+    compress::CONTAINER,
+    zlib::CONTAINER,
 ];
 
 #[cfg(test)]

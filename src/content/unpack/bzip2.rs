@@ -1,0 +1,30 @@
+//! bzip2: several streams one after the other as one file.
+
+use ::bzip2::bufread::BzDecoder;
+
+use super::super::find::{Finds, Leaf};
+use super::Container;
+use super::stream::{self, Format, Piece, quietly};
+
+pub(super) const CONTAINER: Container = Container {
+    name: "bzip2",
+    opens: "bzip2 files",
+    is: |leaf| leaf.true_type == "bzip2",
+    open: |leaf: &Leaf, finds: &mut Finds| stream::open(leaf, finds, &FORMAT),
+};
+
+const FORMAT: Format = Format { magic: b"BZh", starts, one };
+
+/// A header, and behind it the mark of a block or of the end.
+fn starts(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"BZh")
+        && [b"\x31\x41\x59\x26\x53\x59", b"\x17\x72\x45\x38\x50\x90"].iter().any(|mark| bytes.get(4..10) == Some(&mark[..]))
+}
+
+/// Unpacks the stream at the start of `rest`.
+pub(super) fn one(rest: &[u8], finds: &mut Finds, name: &str) -> Piece {
+    let mut decoder = BzDecoder::new(rest);
+    let (bytes, how) = quietly(finds, &mut decoder, rest.len(), name);
+    let used = usize::try_from(decoder.total_in()).unwrap_or(usize::MAX).min(rest.len());
+    Piece { bytes, how, used, name: None }
+}

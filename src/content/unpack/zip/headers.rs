@@ -1,0 +1,182 @@
+//! The headers of a zip: local ones, and those of the central directory, each as it has it.
+
+use flate2::Crc;
+
+/// Starts a local header.
+pub(super) const LOCAL: &[u8] = b"PK\x03\x04";
+/// Starts an entry of the central directory.
+pub(super) const CENTRAL: &[u8] = b"PK\x01\x02";
+/// Starts a data descriptor, where it has a signature.
+pub(super) const DESCRIPTOR: &[u8] = b"PK\x07\x08";
+/// Size of a local header without name and extra field.
+const LOCAL_SIZE: usize = 30;
+/// Size of an entry without name, extra field and comment.
+const CENTRAL_SIZE: usize = 46;
+/// The size that says: look into the zip64 field.
+pub(super) const ZIP64: u64 = 0xffff_ffff;
+
+/// Flag: encrypted.
+const ENCRYPTED: u16 = 1;
+/// Flag: sizes and checksum follow the data.
+const FOLLOWED: u16 = 8;
+/// Flags: strong encryption, masked values in local headers.
+const STRONG: u16 = 0x2040;
+
+/// What one header says about a member.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Header {
+    pub name: String,
+    pub flags: u16,
+    /// The method; that behind the encryption, where WinZip's is used.
+    pub method: u16,
+    /// The upper byte of the time of change: it checks passwords.
+    pub time: u8,
+    pub crc: u32,
+    pub packed: u64,
+    pub size: u64,
+    /// WinZip's encryption: length of the key in bytes.
+    pub aes: Option<usize>,
+    strong: bool,
+}
+
+impl Header {
+    /// Whether it calls the member encrypted in whatever way.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.flags & (ENCRYPTED | STRONG) != 0 || self.aes.is_some() || self.method == 99
+    }
+
+    /// Whether the encryption is one that nobody outside of PKWARE's programs undoes.
+    pub(super) fn is_strong(&self) -> bool {
+        self.flags & STRONG != 0 || self.strong
+    }
+
+    /// Whether sizes and checksum stand behind the data.
+    pub(super) fn is_followed(&self) -> bool {
+        self.flags & FOLLOWED != 0
+    }
+
+    /// What two headers of one member disagree in, if what they say can be compared.
+    pub(super) fn difference(&self, local: &Self) -> Option<&'static str> {
+        let unknown = local.is_followed() && local.crc == 0;
+        let rows = [
+            (self.name != local.name, "name"),
+            (self.method != local.method, "method"),
+            (self.is_encrypted() != local.is_encrypted(), "encryption"),
+            (!unknown && self.packed != local.packed, "packed size"),
+            (!unknown && self.size != local.size, "size"),
+            (!unknown && self.crc != local.crc, "checksum"),
+        ];
+        rows.into_iter().find(|(differs, _)| *differs).map(|(_, what)| what)
+    }
+
+    /// Reads the extra fields into it: zip64, WinZip's encryption, the name in Unicode. Hands back the values of the zip64 field.
+    fn read_extra(&mut self, mut extra: &[u8], raw_name: &[u8]) -> Vec<u64> {
+        let mut wide = Vec::new();
+        while let (Some(id), Some(len)) = (u16_at(extra, 0), u16_at(extra, 2)) {
+            let end = (4 + usize::from(len)).min(extra.len());
+            let (field, rest) = extra.split_at(end);
+            let field = field.get(4..).unwrap_or_default();
+            match id {
+                1 if wide.is_empty() => wide = field.as_chunks::<8>().0.iter().map(|b| u64::from_le_bytes(*b)).collect(),
+                0x9901 => {
+                    let strength = field.get(4).copied().unwrap_or_default();
+                    self.aes = Some(match strength {
+                        1 => 16,
+                        2 => 24,
+                        _ => 32,
+                    });
+                    self.method = u16_at(field, 5).unwrap_or(self.method);
+                }
+                0x0017 => self.strong = true,
+                // Only valid for the name it was made for.
+                0x7075 if u32_at(field, 1) == Some(crc_of(raw_name)) => {
+                    self.name = field.get(5..).map(|name| String::from_utf8_lossy(name).into_owned()).unwrap_or_default();
+                }
+                _ => {}
+            }
+            extra = rest;
+        }
+        wide
+    }
+}
+
+/// The local header that stands at `offset`, and where the member's data starts.
+pub(super) fn local(data: &[u8], offset: usize) -> Option<(Header, usize)> {
+    let header = data.get(offset..).filter(|header| header.starts_with(LOCAL))?;
+    let name_len = usize::from(u16_at(header, 26)?);
+    let extra_len = usize::from(u16_at(header, 28)?);
+    let name = header.get(LOCAL_SIZE..LOCAL_SIZE + name_len)?;
+    let extra = header.get(LOCAL_SIZE + name_len..LOCAL_SIZE + name_len + extra_len)?;
+    let mut own = Header {
+        name: String::from_utf8_lossy(name).into_owned(),
+        flags: u16_at(header, 6)?,
+        method: u16_at(header, 8)?,
+        time: header.get(11).copied()?,
+        crc: u32_at(header, 14)?,
+        packed: u64::from(u32_at(header, 18)?),
+        size: u64::from(u32_at(header, 22)?),
+        ..Header::default()
+    };
+    let mut wide = own.read_extra(extra, name).into_iter();
+    if own.size == ZIP64 {
+        own.size = wide.next().unwrap_or(own.size);
+    }
+    if own.packed == ZIP64 {
+        own.packed = wide.next().unwrap_or(own.packed);
+    }
+    Some((own, offset + LOCAL_SIZE + name_len + extra_len))
+}
+
+/// An entry of the central directory, the offset of its local header, and its own size.
+pub(super) fn central(entry: &[u8]) -> Option<(Header, u64, usize)> {
+    let name_len = usize::from(u16_at(entry, 28)?);
+    let extra_len = usize::from(u16_at(entry, 30)?);
+    let comment_len = usize::from(u16_at(entry, 32)?);
+    let name = entry.get(CENTRAL_SIZE..CENTRAL_SIZE + name_len)?;
+    let extra = entry.get(CENTRAL_SIZE + name_len..CENTRAL_SIZE + name_len + extra_len).unwrap_or_default();
+    let mut own = Header {
+        name: String::from_utf8_lossy(name).into_owned(),
+        flags: u16_at(entry, 8)?,
+        method: u16_at(entry, 10)?,
+        time: entry.get(13).copied()?,
+        crc: u32_at(entry, 16)?,
+        packed: u64::from(u32_at(entry, 20)?),
+        size: u64::from(u32_at(entry, 24)?),
+        ..Header::default()
+    };
+    let mut offset = u64::from(u32_at(entry, 42)?);
+    // zip64: those of size, packed size and offset that are all ones stand in the extra field, in this order.
+    let mut wide = own.read_extra(extra, name).into_iter();
+    for value in [&mut own.size, &mut own.packed, &mut offset] {
+        if *value == ZIP64 {
+            *value = wide.next().unwrap_or(*value);
+        }
+    }
+    Some((own, offset, CENTRAL_SIZE + name_len + extra_len + comment_len))
+}
+
+/// Whether `bytes` start with a local header that makes sense.
+pub(crate) fn is_local_header(bytes: &[u8]) -> bool {
+    let name = u16_at(bytes, 26).unwrap_or_default();
+    let method = u16_at(bytes, 8).unwrap_or(u16::MAX);
+    bytes.starts_with(LOCAL) && u16_at(bytes, 4).is_some_and(|v| v & 0xff < 100) && name > 0 && name < 4096 && method < 100
+}
+
+/// The checksum of zip.
+pub(super) fn crc_of(bytes: &[u8]) -> u32 {
+    let mut crc = Crc::new();
+    crc.update(bytes);
+    crc.sum()
+}
+
+pub(super) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    bytes.get(at..)?.first_chunk().map(|b| u16::from_le_bytes(*b))
+}
+
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().map(|b| u32::from_le_bytes(*b))
+}
+
+pub(super) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at..)?.first_chunk().map(|b| u64::from_le_bytes(*b))
+}

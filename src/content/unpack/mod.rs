@@ -6,6 +6,14 @@
 #[cfg(test)]
 pub(crate) mod bomb;
 mod gzip;
+mod le;
+mod lenient;
+mod lzfu;
+mod ole2;
+mod onenote;
+mod ooxml;
+mod pdf;
+mod rtf;
 pub(crate) mod tar;
 mod tnef;
 pub(crate) mod zip;
@@ -25,7 +33,7 @@ pub(crate) struct Container {
 }
 
 /// All containers; a leaf may be several at once (a program with a zip behind it).
-pub(crate) const CONTAINERS: &[Container] = &[zip::CONTAINER, gzip::CONTAINER, tar::CONTAINER, tnef::CONTAINER];
+pub(crate) const CONTAINERS: &[Container] = &[zip::CONTAINER, gzip::CONTAINER, tar::CONTAINER, tnef::CONTAINER, ole2::CONTAINER, pdf::CONTAINER, rtf::CONTAINER, onenote::CONTAINER, ooxml::CONTAINER];
 
 #[cfg(test)]
 mod tests {

@@ -141,12 +141,6 @@ impl Work<'_> {
             let words = "A container that is not opened here";
             self.note(Problem::unseen("archive.unknown", Reason::UnknownContainer, words, format!("{true_type} {name}")), Some(id));
         }
-        if sniff::has_macros(data, true_type) {
-            self.note(Problem::note("doc.macros", "A document with macros", name.clone()), Some(id));
-        }
-        if sniff::is_encrypted_document(data, true_type) {
-            self.note(Problem::encrypted("doc.encrypted", "An encrypted document", name), Some(id));
-        }
     }
 }
 

@@ -22,7 +22,6 @@ pub(crate) const UNOPENED: &[&str] = &[
     "ace",
     "dmg",
     "vhd",
-    "one",
     "chm",
     "udf",
     "lz4",
@@ -220,20 +219,6 @@ pub(crate) fn has_zip(data: &[u8]) -> bool {
         || super::unpack::zip::has_directory(data)
 }
 
-/// Macros in an OLE2 or OOXML document.
-pub(crate) fn has_macros(data: &[u8], true_type: &str) -> bool {
-    match true_type {
-        "docm" | "xlsm" | "pptm" => true,
-        "ole2" => memmem::find(data, b"_\0V\0B\0A\0_\0P\0R\0O\0J\0E\0C\0T\0").is_some(),
-        _ => false,
-    }
-}
-
-/// An OOXML document in its encrypted form, which is an OLE2 file.
-pub(crate) fn is_encrypted_document(data: &[u8], true_type: &str) -> bool {
-    true_type == "ole2" && memmem::find(data, b"E\0n\0c\0r\0y\0p\0t\0e\0d\0P\0a\0c\0k\0a\0g\0e\0").is_some()
-}
-
 /// No control characters but the usual ones, or a byte order mark of UTF-16.
 fn looks_text(head: &[u8]) -> bool {
     let control = |c: &u8| *c < 0x20 && !matches!(c, b'\t' | b'\n' | b'\r' | 0x0c | 0x1b) || *c == 0x7f;
@@ -337,9 +322,6 @@ mod tests {
 
     #[test]
     fn what_is_in_documents() {
-        let wide = |text: &str| text.bytes().flat_map(|c| [c, 0]).collect::<Vec<u8>>();
-        assert!(has_macros(&wide("x_VBA_PROJECT"), "ole2") && !has_macros(&wide("x_VBA_PROJECT"), "pdf"));
-        assert!(is_encrypted_document(&wide("EncryptedPackage"), "ole2"));
         assert!(!has_zip(b"PK\x03\x04 in a text about zip files is no zip file"));
     }
 }

@@ -14,10 +14,18 @@ pub(crate) mod cpio;
 mod gzip;
 mod ints;
 mod iso;
+mod le;
+mod lenient;
 pub(crate) mod listed;
+mod lzfu;
 mod lzip;
 mod lzma;
+mod ole2;
+mod onenote;
+mod ooxml;
+mod pdf;
 mod rpm;
+mod rtf;
 mod sevenz;
 mod stream;
 mod swf;
@@ -66,6 +74,11 @@ pub(crate) const CONTAINERS: &[Container] = &[
     zstd::CONTAINER,
     compress::CONTAINER,
     zlib::CONTAINER,
+    ole2::CONTAINER,
+    pdf::CONTAINER,
+    rtf::CONTAINER,
+    onenote::CONTAINER,
+    ooxml::CONTAINER,
 ];
 
 #[cfg(test)]

@@ -1,0 +1,49 @@
+//! Deflated pieces in the streams of a document, wherever they start: embedded objects and pictures of office programs.
+
+use bytes::Bytes;
+use flate2::read::ZlibDecoder;
+use std::io::Read;
+
+use super::super::super::find::{Finds, Item};
+
+/// The least that is worth a part, and that shows that it is no accident.
+const LEAST: usize = 64;
+/// What a try costs of the effort: it goes on for this long at most.
+const TRY: usize = 4096;
+
+/// Hands out what the deflated pieces hold; false where a limit is reached.
+pub(super) fn blobs(name: &str, bytes: &Bytes, finds: &mut Finds) -> bool {
+    let mut at = 0;
+    while let Some(start) = bytes.get(at..).and_then(|rest| memchr::memchr(0x78, rest)).map(|n| at + n) {
+        at = start + 1;
+        if !matches!(bytes.get(at), Some(0x01 | 0x5e | 0x9c | 0xda)) {
+            continue;
+        }
+        let Some(packed) = bytes.get(start..) else { break };
+        if !finds.look(TRY) {
+            return false;
+        }
+        if !is_deflated(packed) {
+            continue;
+        }
+        let mut decoder = ZlibDecoder::new(packed);
+        let before = finds.problems.len();
+        let (unpacked, ended) = finds.unpack(&mut decoder, packed.len(), name);
+        if ended == super::super::super::limits::Ended::Broken {
+            // A checksum that is missing, or the end of what only looked deflated: what came out is there.
+            finds.problems.truncate(before);
+        }
+        at = start + usize::try_from(decoder.total_in()).unwrap_or_default().max(1);
+        if !finds.add(Item::Blob { name: Some(format!("{name}.unpacked")), bytes: unpacked }) {
+            return false;
+        }
+    }
+    true
+}
+
+/// Whether something comes out, which bytes that are not deflated seldom give.
+fn is_deflated(packed: &[u8]) -> bool {
+    let mut out = Vec::with_capacity(LEAST);
+    let _ = ZlibDecoder::new(packed.get(..packed.len().min(TRY)).unwrap_or_default()).take(LEAST as u64).read_to_end(&mut out);
+    out.len() >= LEAST
+}

@@ -6,6 +6,7 @@
 #[cfg(test)]
 pub(crate) mod bomb;
 mod gzip;
+pub(crate) mod streams;
 pub(crate) mod tar;
 mod tnef;
 pub(crate) mod zip;

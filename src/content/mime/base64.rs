@@ -38,6 +38,12 @@ pub(crate) enum Style {
     Lines,
     /// As `Chunks`, with `-` and `_` of the URL alphabet (RFC 4648 section 5).
     Url,
+    /// As `Chunks`, with `,` for `/` (RFC 3501 section 5.1.3).
+    Comma,
+    /// As `Chunks`, with the highest bit of each character left out.
+    Masked,
+    /// `=` takes a place in its group of four, wherever it stands.
+    Slots,
 }
 
 /// Decoded bytes and what was seen on the way.
@@ -49,12 +55,16 @@ pub(crate) struct Decoded {
     pub at_pad: Option<usize>,
     /// Characters of the alphabet came after padding.
     pub after_pad: bool,
-    /// How many bytes there were at the first character that does not belong here.
+    /// Where in the text the first character stood that does not belong here.
     pub at_junk: Option<usize>,
     /// Characters that do not belong here came after padding (the footer of a mailing list, mostly).
     pub junk_after_pad: bool,
     /// `-` or `_` was among them.
     pub url: bool,
+    /// `,` was among them.
+    pub comma: bool,
+    /// Characters above 127 were among them.
+    pub high: bool,
     /// A line other than the last one broke off within a group of four.
     pub ragged: bool,
 }
@@ -103,14 +113,28 @@ pub(crate) fn decode(text: &[u8], style: Style) -> Decoded {
             (LINE, Style::Lines) => flush(&mut out.bytes, &mut group, &mut held),
             (LINE, _) => broke_off |= held != 0,
             (PAD, Style::Through) => _ = out.at_pad.get_or_insert(out.bytes.len()),
+            (PAD, Style::Slots) if held > 0 => {
+                out.at_pad.get_or_insert(out.bytes.len());
+                group <<= 6;
+                held += 1;
+                if held == 4 {
+                    // What the padding fills is no byte of its own.
+                    let [_, x, y, z] = group.to_be_bytes();
+                    let bytes = if c == b'=' && group & 0xFFF == 0 { &[x][..] } else { &[x, y, z][..2] };
+                    out.bytes.extend_from_slice(bytes);
+                    (group, held) = (0, 0);
+                }
+            }
             (PAD, _) => {
                 flush(&mut out.bytes, &mut group, &mut held);
                 out.at_pad.get_or_insert(out.bytes.len());
             }
             (JUNK, _) => {
-                out.at_junk.get_or_insert(out.bytes.len());
+                out.at_junk.get_or_insert(text.len() - tail.len() - 1);
                 out.junk_after_pad |= out.at_pad.is_some();
                 out.url |= c == b'-' || c == b'_';
+                out.comma |= c == b',';
+                out.high |= c >= 0x80;
             }
             _ => {}
         }
@@ -122,7 +146,8 @@ pub(crate) fn decode(text: &[u8], style: Style) -> Decoded {
 fn value(c: u8, style: Style) -> u8 {
     match (style, c) {
         (Style::Url, b'-') => 62,
-        (Style::Url, b'_') => 63,
+        (Style::Url, b'_') | (Style::Comma, b',') => 63,
+        (Style::Masked, c) => TABLE[(c & 0x7f) as usize],
         _ => TABLE[c as usize],
     }
 }
@@ -138,11 +163,28 @@ fn flush(out: &mut Vec<u8>, group: &mut u32, held: &mut u8) {
     (*group, *held) = (0, 0);
 }
 
+/// The text without the lines that have anything else in them than the alphabet: comments, prose before and after.
+pub(crate) fn clean_lines(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    for line in text.split(|c| *c == b'\n') {
+        let line = line.trim_ascii();
+        if line.iter().all(|c| matches!(TABLE[*c as usize], 0..64 | PAD)) {
+            out.extend_from_slice(line);
+        }
+    }
+    out
+}
+
+/// Whether a character is one of the alphabet, or of the URL alphabet.
+pub(crate) fn is_letter(c: u8) -> bool {
+    TABLE[c as usize] < 64 || c == b'-' || c == b'_'
+}
+
 /// Whether `text` could be nothing but base64: at least `least` characters of the alphabet, no blanks within lines, no words.
 pub(crate) fn looks_like(text: &[u8], least: usize) -> bool {
     let text = text.trim_ascii();
     let head = text.get(..text.len().min(4096)).unwrap_or_default();
-    let of_alphabet = |c: &u8| matches!(TABLE[*c as usize], 0..64 | PAD) || matches!(c, b'\r' | b'\n');
+    let of_alphabet = |c: &u8| matches!(TABLE[*c as usize], 0..64 | PAD) || matches!(c, b'\r' | b'\n' | b'-' | b'_');
     head.len() >= least
         && head.iter().all(of_alphabet)
         && head.iter().any(u8::is_ascii_uppercase)

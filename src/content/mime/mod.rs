@@ -3,18 +3,25 @@
 //! A reading finds what a client may decode out of bytes that already stand in a part. To add one: one file here with its
 //! `pub(crate) const READING`, and one line in [`READINGS`].
 
+mod apple;
 pub(crate) mod base64;
 mod base64_text;
+mod binhex;
 pub(crate) mod boundary;
 pub(crate) mod charset;
+mod cms;
+mod ebcdic;
 mod embedded;
 pub(crate) mod entity;
+mod escapes;
 pub(crate) mod field;
 pub(crate) mod header;
 pub(crate) mod lines;
 mod nested;
+mod pgp;
 pub(crate) mod quoted;
 mod recoded;
+mod runs;
 pub(crate) mod transfer;
 mod uuencode;
 pub(crate) mod words;
@@ -35,8 +42,64 @@ pub(crate) struct Reading {
 }
 
 /// All readings, tried on every leaf.
-pub(crate) const READINGS: &[Reading] =
-    &[nested::READING, uuencode::READING, yenc::READING, embedded::READING, base64_text::READING, recoded::READING];
+pub(crate) const READINGS: &[Reading] = &[
+    nested::READING,
+    uuencode::READING,
+    yenc::READING,
+    binhex::READING,
+    apple::READING,
+    embedded::READING,
+    base64_text::READING,
+    recoded::READING,
+    pgp::READING,
+    cms::READING,
+    runs::READING,
+    escapes::READING,
+];
+
+/// Whether readings for text apply: it is text by its look, or says so, or is of no known type (one control character makes no text
+/// unreadable for those who decode what stands in it).
+fn is_readable(leaf: &Leaf) -> bool {
+    super::sniff::is_text(leaf.true_type) || leaf.true_type.is_empty() || leaf.declared.starts_with("text")
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    use super::super::find::{Finds, Item, Leaf};
+    use super::super::limits::{Budget, Limits};
+    use super::super::sniff;
+
+    /// What a reading finds in `data`, as Latin-1; also over every cut of it and over every change of one byte, for panics.
+    pub(crate) fn found(read: fn(&Leaf, &mut Finds), data: &[u8]) -> Vec<String> {
+        found_as(read, data, "", "")
+    }
+
+    /// The same under a declared type and charset.
+    pub(crate) fn found_as(read: fn(&Leaf, &mut Finds), data: &[u8], declared: &str, charset: &str) -> Vec<String> {
+        for at in 0..data.len().min(3000) {
+            once(read, &data[..at], declared, charset);
+            let mut changed = data.to_vec();
+            for flip in [0x01, 0x80, 0xff] {
+                changed[at] = data[at] ^ flip;
+                once(read, &changed, declared, charset);
+            }
+        }
+        once(read, data, declared, charset).0
+    }
+
+    /// What a reading finds, and the codes of what it notes.
+    pub(crate) fn once(read: fn(&Leaf, &mut Finds), data: &[u8], declared: &str, charset: &str) -> (Vec<String>, Vec<&'static str>) {
+        let mut budget = Budget::new(&Limits::default());
+        let mut finds = Finds::new(&mut budget, 1000);
+        let data = bytes::Bytes::copy_from_slice(data);
+        read(&Leaf { data: &data, name: None, declared, charset, true_type: sniff::true_type(&data) }, &mut finds);
+        let bytes = finds.items.iter().map(|item| match item {
+            Item::Blob { bytes, .. } | Item::Entity(bytes) | Item::Message(bytes) | Item::Guess(bytes) => bytes,
+        });
+        let texts = bytes.map(|bytes| bytes.iter().map(|c| char::from(*c)).collect()).collect();
+        (texts, finds.problems.iter().map(|problem| problem.code).collect())
+    }
+}
 
 #[cfg(test)]
 mod tests {

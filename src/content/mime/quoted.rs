@@ -9,6 +9,10 @@ pub(crate) enum Bad {
     Keep,
     /// It is dropped.
     Drop,
+    /// It is dropped with the two characters after it.
+    DropDigits,
+    /// It is kept; but where a carriage return without a line feed follows it, all is skipped up to the line feed.
+    SkipLine,
 }
 
 /// Decodes; tells how many `=` started no escape.
@@ -25,12 +29,18 @@ pub(crate) fn decode(text: &[u8], bad: Bad) -> (Vec<u8>, usize) {
         {
             out.push(high << 4 | low);
             rest = tail;
+        } else if bad == Bad::SkipLine && rest.first() == Some(&b'\r') {
+            rest = memchr(b'\n', rest).and_then(|end| rest.get(end + 1..)).unwrap_or_default();
         } else if let Some(tail) = soft_break(rest) {
+            // A carriage return of its own ends a line for some readers; others go on to the line feed.
+            wrong += usize::from(rest.first() == Some(&b'\r') && !rest.starts_with(b"\r\n") && !rest.starts_with(b"\r\r\n"));
             rest = tail;
         } else {
             wrong += 1;
-            if bad == Bad::Keep {
-                out.push(b'=');
+            match bad {
+                Bad::Keep | Bad::SkipLine => out.push(b'='),
+                Bad::Drop => {}
+                Bad::DropDigits => rest = rest.get(rest.iter().take(2).take_while(|c| c.is_ascii_graphic()).count()..).unwrap_or_default(),
             }
         }
     }
@@ -42,7 +52,7 @@ pub(crate) fn decode(text: &[u8], bad: Bad) -> (Vec<u8>, usize) {
 fn soft_break(rest: &[u8]) -> Option<&[u8]> {
     let blanks = rest.iter().take_while(|c| matches!(c, b' ' | b'\t')).count();
     match rest.get(blanks..)? {
-        [b'\r', b'\n', tail @ ..] | [b'\n' | b'\r', tail @ ..] => Some(tail),
+        [b'\r', b'\r', b'\n', tail @ ..] | [b'\r', b'\n', tail @ ..] | [b'\n' | b'\r', tail @ ..] => Some(tail),
         [] => Some(&[]),
         _ => None,
     }
@@ -81,6 +91,8 @@ mod tests {
             ("a=\r\nb", "ab", 0),
             ("a=\nb", "ab", 0),
             ("a= \t\r\nb", "ab", 0),
+            ("a=\r\r\nb", "ab", 0),
+            ("a=\rjunk\nb", "ajunk\nb", 1),
             ("a=", "a", 0),
             ("a=4", "a=4", 1),
             ("a=ZZb", "a=ZZb", 1),
@@ -92,6 +104,8 @@ mod tests {
             assert_eq!((String::from_utf8_lossy(&got).as_ref(), count), (*want, *wrong), "{text:?}");
         }
         assert_eq!(decode(b"a=ZZ=41", Bad::Drop).0, b"aZZA");
+        assert_eq!(decode(b"a=ZZ=41=4", Bad::DropDigits).0, b"aA");
+        assert_eq!(decode(b"a=\rjunk\nb=41", Bad::SkipLine).0, b"abA");
         assert!(looks_like(b"a=3D1 b=\r\n c") && !looks_like(b"a = b, c == d") && !looks_like(b"none"));
     }
 }

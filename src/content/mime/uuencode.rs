@@ -1,45 +1,87 @@
-//! uuencode (POSIX) in a text, and its base64 variety `begin-base64`.
+//! uuencode (POSIX) in a text, its base64 variety `begin-base64`, and xxencode, which has another alphabet.
 
 use memchr::memmem;
 
 use super::super::find::{Finds, Leaf};
-use super::super::sniff;
 use super::Reading;
 use super::base64::{self, Style};
 
-pub(super) const READING: Reading = Reading { name: "uuencode", reads: "files that stand uuencoded in a text", read };
+pub(super) const READING: Reading = Reading { name: "uuencode", reads: "files that stand uuencoded or xxencoded in a text", read };
 
 /// Files decoded out of one leaf.
 const MAX_FILES: usize = 200;
 
 fn read(leaf: &Leaf, finds: &mut Finds) {
-    if !sniff::is_text(leaf.true_type) {
-        return;
-    }
     let data = leaf.data.as_ref();
     let mut done = 0;
     let mut files = 0;
-    let starts = memchr::memchr2_iter(b'\n', b'\r', data).map(|at| at + 1);
-    for at in std::iter::once(0).chain(starts) {
-        if at < done {
-            continue;
-        }
+    // Most texts have the word nowhere: only where it stands is a line looked at.
+    for word in memchr::memchr2_iter(b'e', b'E', data).filter(|at| data.get(at + 1..).is_some_and(|rest| is_egin(rest))) {
+        let Some(at) = line_start(data, word).filter(|at| *at >= done) else { continue };
         let Some(begin) = data.get(at..).and_then(begin) else { continue };
-        let body = begin.body;
-        let (bytes, used) = if begin.is_base64 { base64_lines(body) } else { lines(&begin) };
+        let (files_here, used) = decode(&begin);
         if files >= MAX_FILES || !finds.look(used) {
             return;
         }
-        if bytes.is_empty() {
+        if files_here.is_empty() {
             continue;
         }
         files += 1;
-        done = data.len() - body.len() + used;
+        done = data.len() - begin.body.len() + used;
         finds.note("mime.uuencode", "A file stands uuencoded in the text", begin.name.as_deref().unwrap_or_default());
-        if !finds.add_decoded(begin.name, bytes) {
-            return;
+        for bytes in files_here {
+            if !finds.add_decoded(begin.name.clone(), bytes) {
+                return;
+            }
         }
     }
+}
+
+/// `gin` after the `e` of a `begin`.
+fn is_egin(rest: &[u8]) -> bool {
+    rest.get(..3).is_some_and(|rest| rest.eq_ignore_ascii_case(b"gin"))
+}
+
+/// Where the line starts in which nothing but blanks stands before the `b` before `e`.
+fn line_start(data: &[u8], e: usize) -> Option<usize> {
+    let b = e.checked_sub(1).filter(|b| matches!(data.get(*b), Some(b'b' | b'B')))?;
+    let before = data.get(b.saturating_sub(200)..b)?;
+    let indent = before.iter().rev().take_while(|c| matches!(c, b' ' | b'\t')).count();
+    let start = b - indent;
+    (start == 0 || matches!(data.get(start - 1), Some(b'\n' | b'\r'))).then_some(start)
+}
+
+/// Whether a file stands in a body that its fields call uuencoded.
+pub(super) fn has_file(body: &[u8]) -> bool {
+    let words = memchr::memchr2_iter(b'e', b'E', body).filter(|at| body.get(at + 1..).is_some_and(|rest| is_egin(rest)));
+    let begins = words.filter_map(|at| line_start(body, at)).filter_map(|at| body.get(at..).and_then(begin));
+    begins.take(10).any(|begin| !decode(&begin).0.is_empty())
+}
+
+/// All lines of a body that could be uuencoded, without a line that starts a file.
+pub(super) fn bare(body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for line in body.split(|c| *c == b'\n').map(<[u8]>::trim_ascii_end) {
+        if let Some((length, text)) = uu_line(line)
+            && text.len() + 2 >= (length * 4).div_ceil(3)
+        {
+            decode_line(text, length, UU, &mut out);
+        }
+    }
+    out
+}
+
+/// The files that start here (both, where it may be one or the other code), and how far they go.
+fn decode(begin: &Begin) -> (Vec<Vec<u8>>, usize) {
+    let (files, used) = if begin.is_base64 {
+        let (bytes, used) = base64_lines(begin.body);
+        (vec![bytes], used)
+    } else {
+        let (uu, used) = lines(begin);
+        let (xx, used_xx) = xx_lines(begin);
+        (vec![uu, xx], used.max(used_xx))
+    };
+    (files.into_iter().filter(|bytes| !bytes.is_empty()).collect(), used)
 }
 
 /// The line that starts a file, and what follows it.
@@ -59,10 +101,12 @@ fn begin(text: &[u8]) -> Option<Begin<'_>> {
     let head = text.get(..text.len().min(1000))?;
     let (indent, word) = head.split_at_checked(blanks(head))?;
     let (word, rest) = word.split_at_checked(5).filter(|(word, _)| word.eq_ignore_ascii_case(b"begin"))?;
-    let base64 = rest.split_at_checked(7).filter(|(word, _)| word.eq_ignore_ascii_case(b"-base64"));
-    let (line, is_base64) = base64.map_or((rest, false), |(_, rest)| (rest, true));
+    let said = |said: &[u8]| rest.get(..said.len()).is_some_and(|word| word.eq_ignore_ascii_case(said));
+    let skip = [&b"-base64-encoded"[..], b"-base64"].into_iter().find(|word| said(word)).map_or(0, <[u8]>::len);
+    let is_base64 = skip > 0;
+    let line = rest.get(skip..)?;
     let line = line.get(..memchr::memchr2(b'\n', b'\r', line)?)?;
-    let rest = text.get(indent.len() + word.len() + (if is_base64 { 7 } else { 0 }) + line.len()..)?;
+    let rest = text.get(indent.len() + word.len() + skip + line.len()..)?;
     let body = rest.strip_prefix(b"\r\n").or_else(|| rest.get(1..))?;
     let words = line.get(blanks(line)..).filter(|words| words.len() < line.len())?;
     let digits = words.iter().take_while(|c| c.is_ascii_digit()).count();
@@ -77,44 +121,106 @@ fn blanks(text: &[u8]) -> usize {
     text.iter().take_while(|c| matches!(c, b' ' | b'\t')).count()
 }
 
-/// Decodes lines up to `end`, an empty length, or a line that is none; tells how far it read. Nothing is decoded where neither the line
-/// before nor the first one nor the end is regular: that is prose.
+/// Decodes lines up to `end` or a line that starts another file; tells how far it read. What is no line of code is stepped over, as some
+/// readers do, and so is an empty length. Nothing is decoded where neither the line before nor the first one nor the end is regular:
+/// that is prose.
 fn lines(begin: &Begin) -> (Vec<u8>, usize) {
     let mut out = Vec::new();
     let mut at = 0;
-    let (mut full, mut ended) = (None, false);
+    let (mut full, mut ended, mut odd) = (false, false, 0);
     while let Some(rest) = begin.body.get(at..).filter(|rest| !rest.is_empty()) {
         let next = memchr::memchr(b'\n', rest).map_or(rest.len(), |n| n + 1);
         let line = rest.get(..next).unwrap_or_default();
         let line = line.strip_prefix(begin.indent).unwrap_or(line).trim_ascii_end();
-        at += next;
-        let Some((length, text)) = line.split_first() else { continue };
-        let length = usize::from(length.wrapping_sub(b' ') & 63);
-        let most = length.div_ceil(3) * 4;
-        // Writers differ by a checksum character or stripped blanks at a line's end; prose differs by far more.
-        let is_line = line.iter().all(|c| (b' '..=b'`').contains(c)) && text.len() <= most + 2;
         ended = line == b"end" || (!begin.regular && line == b"END");
-        if ended || length == 0 || !is_line || is_begin(line) {
-            ended |= line == b"`";
+        if !ended && is_begin(line) {
             break;
         }
-        full.get_or_insert(text.len() >= (length * 4).div_ceil(3));
-        decode_line(text, length, &mut out);
+        at += next;
+        if ended {
+            break;
+        }
+        match uu_line(line) {
+            Some((length, text)) => {
+                full |= text.len() >= (length * 4).div_ceil(3);
+                decode_line(text, length, UU, &mut out);
+            }
+            None if line == b"`" => ended = true,
+            None => odd += usize::from(!line.is_empty()),
+        }
+        // Prose behind a file without an end is not read for ever.
+        if odd > MAX_ODD {
+            break;
+        }
     }
-    if !(begin.regular || ended || full == Some(true)) {
+    if !(full || (odd == 0 && (begin.regular || ended))) {
         out.clear();
     }
     (out, at)
 }
 
-/// Whether a line that could be code starts another file, in capitals.
-fn is_begin(line: &[u8]) -> bool {
-    line.strip_prefix(b"BEGIN").and_then(|rest| rest.first()).is_some_and(|c| matches!(c, b' ' | b'-'))
+/// Lines that are no code, stepped over in one file.
+const MAX_ODD: usize = 200;
+
+/// The length and the code of a line, where it could be one. Writers differ by a checksum character or stripped blanks at a line's end;
+/// prose differs by far more.
+fn uu_line(line: &[u8]) -> Option<(usize, &[u8])> {
+    let (length, text) = line.split_first()?;
+    let length = usize::from(length.wrapping_sub(b' ') & 63);
+    let fits = length > 0 && text.len() <= length.div_ceil(3) * 4 + 2;
+    (fits && line.iter().all(|c| (b' '..=b'`').contains(c))).then_some((length, text))
 }
 
-fn decode_line(text: &[u8], length: usize, out: &mut Vec<u8>) {
+/// xxencode: lines of exactly the length that they say, in letters of its alphabet only, so that nothing else is taken for one.
+fn xx_lines(begin: &Begin) -> (Vec<u8>, usize) {
+    let mut out = Vec::new();
+    let mut at = 0;
+    while let Some(rest) = begin.body.get(at..).filter(|rest| !rest.is_empty()) {
+        let next = memchr::memchr(b'\n', rest).map_or(rest.len(), |n| n + 1);
+        let line = rest.get(..next).unwrap_or_default();
+        let line = line.strip_prefix(begin.indent).unwrap_or(line).trim_ascii_end();
+        at += next;
+        if line.eq_ignore_ascii_case(b"end") || is_begin(line) {
+            break;
+        }
+        let Some((length, text)) = line.split_first().and_then(|(length, text)| Some((usize::from(xx(*length)?), text))) else { continue };
+        let most = length.div_ceil(3) * 4;
+        if length == 0 || !(most..=most + 1).contains(&text.len()) || text.iter().any(|c| xx(*c).is_none()) {
+            if out.is_empty() {
+                break;
+            }
+            continue;
+        }
+        decode_line(text, length, |c| xx(c).unwrap_or_default(), &mut out);
+    }
+    (out, at)
+}
+
+fn xx(c: u8) -> Option<u8> {
+    match c {
+        b'+' => Some(0),
+        b'-' => Some(1),
+        b'0'..=b'9' => Some(c - b'0' + 2),
+        b'A'..=b'Z' => Some(c - b'A' + 12),
+        b'a'..=b'z' => Some(c - b'a' + 38),
+        _ => None,
+    }
+}
+
+/// Whether a line starts another file.
+fn is_begin(line: &[u8]) -> bool {
+    let rest = line.split_at_checked(5).filter(|(word, _)| word.eq_ignore_ascii_case(b"begin")).map(|(_, rest)| rest);
+    rest.is_some_and(|rest| {
+        rest.first().is_some_and(|c| matches!(c, b' ' | b'-')) && rest.get(1).is_some_and(|c| c.is_ascii_alphanumeric())
+    })
+}
+
+/// The value of a character in the usual alphabet.
+const UU: fn(u8) -> u8 = |c| c.wrapping_sub(b' ') & 63;
+
+fn decode_line(text: &[u8], length: usize, value: fn(u8) -> u8, out: &mut Vec<u8>) {
     let from = out.len();
-    let six = |c: Option<&u8>| u32::from(c.map_or(0, |c| c.wrapping_sub(b' ') & 63));
+    let six = |c: Option<&u8>| u32::from(c.map_or(0, |c| value(*c)));
     for group in 0..length.div_ceil(3) {
         let at = group * 4;
         let bits = six(text.get(at)) << 18 | six(text.get(at + 1)) << 12 | six(text.get(at + 2)) << 6 | six(text.get(at + 3));
@@ -172,6 +278,12 @@ mod tests {
             ("begin 644 words\n\nAnd so on.\n", &[]),
             ("begin644 a\n%:&5L;&\\\n`\nend\n", &[]),
             ("begin 644 a\nthis is prose and no code\n", &[]),
+            ("begin 644 a\n%:&5L;&\\\n`\n%:&5L;&\\\nend\n", &[("a", "hellohello")]),
+            ("begin 644 a\n%:&5L;&\\\nA comment\n%:&5L;&\\\nend\n", &[("a", "hellohello")]),
+            ("begin 644 a\n3O4JgPqw=\n+\nend\n", &[]),
+            ("begin 644 a\n3O4JgP4w+\n+\nend\n", &[("a", "hello")]),
+            ("begin 644 a\n1Mq3o\n+\nend\n", &[("a", "cat")]),
+            ("begin-base64-encoded 644 YQ==\naGVsbG8=\n====\n", &[("YQ==", "hello")]),
         ];
         for (text, want) in rows {
             let got = found(text);

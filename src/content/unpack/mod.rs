@@ -29,6 +29,7 @@ mod rtf;
 mod sevenz;
 mod stream;
 mod swf;
+pub(crate) mod streams;
 pub(crate) mod tar;
 #[cfg(test)]
 mod testing;

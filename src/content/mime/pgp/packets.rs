@@ -1,0 +1,110 @@
+//! Packets (RFC 9580 section 4): tags and lengths in the new and the old format.
+
+/// Literal data.
+pub(super) const LITERAL: u8 = 11;
+/// Compressed data.
+pub(super) const COMPRESSED: u8 = 8;
+/// Session keys and encrypted data.
+pub(super) const SEALED: [u8; 5] = [1, 3, 9, 18, 20];
+/// Signatures, keys, user ids and what belongs to them.
+pub(super) const KEYS: [u8; 11] = [2, 4, 5, 6, 7, 10, 12, 13, 14, 17, 21];
+
+/// Packets read of one message.
+const MAX_PACKETS: usize = 10_000;
+
+/// One packet.
+pub(super) struct Packet {
+    pub tag: u8,
+    /// Its content, put together where it came in pieces.
+    pub body: Vec<u8>,
+    /// Its length is what its header says.
+    whole: bool,
+}
+
+/// The packets from the start of `data` on, until one is none.
+pub(super) fn read(data: &[u8]) -> impl Iterator<Item = Packet> {
+    let mut rest = data;
+    let mut left = MAX_PACKETS;
+    std::iter::from_fn(move || {
+        left = left.checked_sub(1)?;
+        let (packet, tail) = packet(rest)?;
+        rest = tail;
+        Some(packet)
+    })
+}
+
+/// Whether `data` is packets to its end, the first of which starts a message, with literal, compressed or encrypted data among them.
+pub(super) fn looks_like(data: &[u8]) -> bool {
+    // Most other bytes fail here, without anything being copied.
+    let Some(first) = data.first().filter(|c| *c & 0x80 != 0) else { return false };
+    let tag = if first & 0x40 != 0 { first & 0x3f } else { first >> 2 & 0x0f };
+    if ![LITERAL, COMPRESSED, 4, 10, 2].contains(&tag) {
+        return false;
+    }
+    let mut rest = data;
+    let mut holds = false;
+    for _ in 0..16 {
+        let Some((packet, tail)) = packet(rest) else { return false };
+        holds |= match packet.tag {
+            LITERAL => is_literal(&packet.body),
+            COMPRESSED => packet.body.len() > 8 && packet.body.first().is_some_and(|method| *method <= 3),
+            _ => false,
+        };
+        if !packet.whole || !(holds || KEYS.contains(&packet.tag)) {
+            return false;
+        }
+        if tail.is_empty() {
+            return holds;
+        }
+        rest = tail;
+    }
+    holds
+}
+
+fn is_literal(body: &[u8]) -> bool {
+    let format = body.first().is_some_and(|c| matches!(c, b'b' | b't' | b'u' | b'm' | b'l' | b'1'));
+    format && body.get(1).is_some_and(|length| body.len() >= 6 + usize::from(*length))
+}
+
+fn packet(data: &[u8]) -> Option<(Packet, &[u8])> {
+    let (first, rest) = data.split_first().filter(|(first, _)| *first & 0x80 != 0)?;
+    if first & 0x40 == 0 {
+        return Some(old(*first, rest)).flatten();
+    }
+    let tag = first & 0x3f;
+    let mut body = Vec::new();
+    let mut rest = rest;
+    loop {
+        // RFC 9580 section 4.2.1.
+        let (length, partial, tail) = match rest {
+            [n @ 0..192, tail @ ..] => (usize::from(*n), false, tail),
+            [n @ 192..224, m, tail @ ..] => ((usize::from(*n) - 192) * 256 + usize::from(*m) + 192, false, tail),
+            [255, a, b, c, d, tail @ ..] => (u32::from_be_bytes([*a, *b, *c, *d]) as usize, false, tail),
+            [n @ 224..=254, tail @ ..] => (1usize << (n & 0x1f), true, tail),
+            _ if body.is_empty() => return None,
+            _ => return Some((Packet { tag, body, whole: false }, &[])),
+        };
+        let whole = length <= tail.len();
+        let (piece, tail) = tail.split_at(length.min(tail.len()));
+        body.extend_from_slice(piece);
+        rest = tail;
+        if !partial || !whole {
+            return Some((Packet { tag, body, whole }, rest));
+        }
+    }
+}
+
+/// RFC 9580 section 4.2.2: two bits say how many bytes the length has; three of them: it reaches to the end.
+fn old(first: u8, rest: &[u8]) -> Option<(Packet, &[u8])> {
+    let tag = first >> 2 & 0x0f;
+    let (length, rest) = match (first & 3, rest) {
+        (0, [n, rest @ ..]) => (usize::from(*n), rest),
+        (1, [a, b, rest @ ..]) => (usize::from(u16::from_be_bytes([*a, *b])), rest),
+        (2, [a, b, c, d, rest @ ..]) => (u32::from_be_bytes([*a, *b, *c, *d]) as usize, rest),
+        (3, rest) => (rest.len(), rest),
+        _ => return None,
+    };
+    let whole = length <= rest.len();
+    let (body, rest) = rest.split_at(length.min(rest.len()));
+    Some((Packet { tag, body: body.to_vec(), whole }, rest))
+}

@@ -1,0 +1,241 @@
+//! Long runs of base64's letters, over all that writers put between the pieces of one value.
+
+use super::super::base64::is_letter;
+
+/// Letters in one piece from which a run is looked for: shorter pieces may follow it.
+const PIECE: usize = 8;
+/// Letters in all from which a run counts.
+const LEAST: usize = 64;
+/// How far back an address is looked for that a run belongs to.
+const ADDRESS: usize = 512;
+
+/// A run: its letters, with a line end where a piece ended, and where in the text it ends.
+pub(super) struct Run {
+    pub text: Vec<u8>,
+    pub end: usize,
+}
+
+/// The next run at or after `from`. Looks at every eighth byte of what is none.
+pub(super) fn next(data: &[u8], from: usize) -> Option<Run> {
+    let mut floor = from;
+    let mut at = from + PIECE - 1;
+    loop {
+        let c = *data.get(at)?;
+        if !is_letter(c) {
+            at += PIECE;
+            continue;
+        }
+        let before = data.get(floor..at).unwrap_or_default();
+        let start = at - before.iter().rev().take_while(|c| is_letter(**c)).count();
+        let end = start + piece(data.get(start..).unwrap_or_default());
+        if end < start + PIECE {
+            floor = end.max(start + 1);
+            at = floor + PIECE - 1;
+            continue;
+        }
+        let (text, stop) = collect(data, start, end);
+        let letters = text.iter().filter(|c| **c != b'\n').count();
+        // A token in an address, or the name in one of mail.
+        let address = letters >= LEAST && (is_address(data, start) || data.get(stop) == Some(&b'@'));
+        if letters >= LEAST && !address {
+            return Some(Run { text, end: stop });
+        }
+        // What follows the first piece of an address may be a run of its own.
+        floor = if address { end } else { stop };
+        at = floor + PIECE - 1;
+    }
+}
+
+/// The length of a piece: letters, but no rules of dashes.
+fn piece(text: &[u8]) -> usize {
+    let mut same = 0;
+    let mut last = 0;
+    for (at, c) in text.iter().enumerate() {
+        if !is_letter(*c) {
+            return at;
+        }
+        same = if *c == last && matches!(c, b'-' | b'_') { same + 1 } else { 0 };
+        last = *c;
+        if same == 2 {
+            // All of the rule, which is at least of one character, is left behind.
+            return if at == 2 { text.iter().take_while(|d| *d == c).count().min(PIECE - 1) } else { at - 2 };
+        }
+    }
+    text.len()
+}
+
+/// The pieces from `start` on, the first one up to `end`; and where the last one ends.
+fn collect(data: &[u8], start: usize, end: usize) -> (Vec<u8>, usize) {
+    let mut text = data.get(start..end).unwrap_or_default().to_vec();
+    let mut stop = end;
+    while let Some((skip, letter)) = data.get(stop..).and_then(joint) {
+        let next = stop + skip;
+        let length = piece(data.get(next..).unwrap_or_default());
+        match letter {
+            Some(letter) => text.push(letter),
+            None if length == 0 => break,
+            None => text.push(b'\n'),
+        }
+        text.extend_from_slice(data.get(next..next + length).unwrap_or_default());
+        stop = next + length;
+    }
+    (text, stop)
+}
+
+/// Marks that stand for one letter, or for a line end (`\n`).
+const MARKS: [(&[u8], u8); 27] = [
+    (b"\\/", b'/'),
+    (b"\\u002b", b'+'),
+    (b"\\u002f", b'/'),
+    (b"\\u003d", b'='),
+    (b"\\u000a", b'\n'),
+    (b"\\u000d", b'\n'),
+    (b"\\x2b", b'+'),
+    (b"\\x2f", b'/'),
+    (b"\\x3d", b'='),
+    (b"\\n", b'\n'),
+    (b"\\r", b'\n'),
+    (b"\\t", b'\n'),
+    (b"%2b", b'+'),
+    (b"%2f", b'/'),
+    (b"%3d", b'='),
+    (b"%0a", b'\n'),
+    (b"%0d", b'\n'),
+    (b"=3d", b'='),
+    (b"=0a", b'\n'),
+    (b"=0d", b'\n'),
+    (b"&plus;", b'+'),
+    (b"&sol;", b'/'),
+    (b"&equals;", b'='),
+    (b"&newline;", b'\n'),
+    (b"<wbr>", b'\n'),
+    (b"<br>", b'\n'),
+    (b"=\r\n", b'\n'),
+];
+
+/// Elements that end a line or nothing, in whose midst a value goes on.
+const TAGS: [&[u8]; 7] = [b"br", b"wbr", b"p", b"div", b"span", b"pre", b"code"];
+
+/// What may stand between two pieces of one value, where `rest` starts with it: its length, and the letter it stands for, if any.
+fn joint(rest: &[u8]) -> Option<(usize, Option<u8>)> {
+    let first = *rest.first()?;
+    match first {
+        b'"' | b'\'' | b'`' => literal(rest).map(|length| (length, None)),
+        b'\\' | b'%' | b'&' | b'=' | b'<' | b' ' | b'\t' | b'\r' | b'\n' => {
+            let mut at = 0;
+            // Of a line's end, blanks, marks of a reply, and escapes of line ends, any number.
+            let mut ended = false;
+            loop {
+                let here = rest.get(at..).unwrap_or_default();
+                match here {
+                    [b'\r' | b'\n', ..] => (at, ended) = (at + 1, true),
+                    [b' ' | b'\t', ..] => at += 1,
+                    [b'>', ..] if ended => at += 1,
+                    [b'\\', b'\r' | b'\n', ..] => at += 1,
+                    [b'"' | b'\'' | b'`', ..] if at > 0 && ended => return literal(here).map(|length| (at + length, None)),
+                    _ => match mark(here) {
+                        Some((length, b'\n')) => (at, ended) = (at + length, true),
+                        Some((length, letter)) => return (ended || at == 0).then_some((at + length, Some(letter))),
+                        None => break,
+                    },
+                }
+            }
+            (ended && at > 0).then_some((at, None))
+        }
+        _ => None,
+    }
+}
+
+fn mark(text: &[u8]) -> Option<(usize, u8)> {
+    if !matches!(text.first()?, b'\\' | b'%' | b'&' | b'=' | b'<') {
+        return None;
+    }
+    if let Some((mark, stands)) =
+        MARKS.iter().find(|(mark, _)| text.get(..mark.len()).is_some_and(|start| start.eq_ignore_ascii_case(mark)))
+    {
+        return Some((mark.len(), *stands));
+    }
+    match text {
+        [b'=', b'\n', ..] => Some((2, b'\n')),
+        [b'=', ..] => Some((1, b'=')),
+        [b'&', b'#', ..] => super::super::escapes::numeric(text).and_then(|(c, length)| match c {
+            10 | 13 => Some((length, b'\n')),
+            0x2b | 0x2f | 0x3d => Some((length, c as u8)),
+            _ => None,
+        }),
+        [b'<', tag @ ..] => {
+            let tag = tag.get(..tag.len().min(200))?;
+            let end = memchr::memchr(b'>', tag)?;
+            let name = tag.strip_prefix(b"/").unwrap_or(tag);
+            let name = name.get(..name.iter().take_while(|c| c.is_ascii_alphanumeric()).count())?;
+            TAGS.iter().any(|known| known.eq_ignore_ascii_case(name)).then_some((end + 2, b'\n'))
+        }
+        _ => None,
+    }
+}
+
+/// From the end of one string literal to the start of the next: `" + "`, `' . '`, `" & _`, two literals side by side.
+fn literal(rest: &[u8]) -> Option<usize> {
+    let quote = *rest.first()?;
+    let blanks = |at: usize| at + rest.get(at..).unwrap_or_default().iter().take_while(|c| c.is_ascii_whitespace()).take(200).count();
+    let mut at = blanks(1);
+    if matches!(rest.get(at), Some(b'+' | b'.' | b',' | b'&')) {
+        at = blanks(at + 1);
+    }
+    if rest.get(at) == Some(&b'_') {
+        at = blanks(at + 1);
+    }
+    (at > 1 && rest.get(at) == Some(&quote)).then_some(at + 1)
+}
+
+/// Whether what starts at `start` is part of a link, whose tokens nobody decodes.
+fn is_address(data: &[u8], start: usize) -> bool {
+    let before = data.get(start.saturating_sub(ADDRESS)..start).unwrap_or_default();
+    let ends = |c: &u8| c.is_ascii_whitespace() || matches!(c, b'"' | b'\'' | b'<' | b'>' | b'(' | b')' | 0);
+    let from = before.iter().rposition(|c| ends(c)).map_or(0, |at| at + 1);
+    memchr::memmem::find(before.get(from..).unwrap_or_default(), b"://").is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn joints() {
+        let rows: &[(&str, Option<(usize, Option<u8>)>)] = &[
+            ("", None),
+            (" x", None),
+            ("\r\n x", Some((3, None))),
+            ("\n> > x", Some((5, None))),
+            ("\\\nx", Some((2, None))),
+            ("\\r\\nx", Some((4, None))),
+            ("\\/x", Some((2, Some(b'/')))),
+            ("\"+\"x", Some((3, None))),
+            ("\" +\n \"x", Some((6, None))),
+            ("' & _\n'x", Some((7, None))),
+            ("\" + x", None),
+            ("\",\"x", Some((3, None))),
+            ("%2Bx", Some((3, Some(b'+')))),
+            ("%41x", None),
+            ("&#10;x", Some((5, None))),
+            ("&#x2b;x", Some((6, Some(b'+')))),
+            ("=\r\nx", Some((3, None))),
+            ("=x", Some((1, Some(b'=')))),
+            ("<br />\nx", Some((7, None))),
+            ("<b>x", None),
+            ("</b>x", None),
+        ];
+        for (text, want) in rows {
+            assert_eq!(joint(text.as_bytes()), *want, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn rules_are_no_letters() {
+        for rule in ["---------------------", "_____", "---"] {
+            assert!(piece(rule.as_bytes()) < PIECE);
+        }
+        assert_eq!(piece(b"abc-_-def "), 9);
+        assert_eq!(piece(b"abcdefghij---x"), 10);
+    }
+}

@@ -8,13 +8,18 @@ mod base64_text;
 pub(crate) mod boundary;
 pub(crate) mod charset;
 mod embedded;
+pub(crate) mod ends;
 pub(crate) mod entity;
 pub(crate) mod field;
 pub(crate) mod header;
 pub(crate) mod lines;
+mod loose;
+mod mbox;
+pub(crate) mod named;
 mod nested;
 pub(crate) mod quoted;
 mod recoded;
+pub(crate) mod second;
 pub(crate) mod transfer;
 mod uuencode;
 pub(crate) mod words;
@@ -36,7 +41,7 @@ pub(crate) struct Reading {
 
 /// All readings, tried on every leaf.
 pub(crate) const READINGS: &[Reading] =
-    &[nested::READING, uuencode::READING, yenc::READING, embedded::READING, base64_text::READING, recoded::READING];
+    &[nested::READING, mbox::READING, uuencode::READING, yenc::READING, embedded::READING, base64_text::READING, recoded::READING];
 
 #[cfg(test)]
 mod tests {

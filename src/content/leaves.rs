@@ -6,14 +6,16 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::find::{Finds, Item, Leaf, Problem, limit};
+use super::forks::ASIDE;
 use super::unpack::{CONTAINERS, Container};
 use super::work::{Blob, Task, Way, What, Work};
 use super::{mime, sniff, text};
 use crate::mail::{Class, PartId, PartKind, Reason};
 
 impl Work<'_> {
-    /// Makes a part of decoded bytes, and offers them to all readings and containers if they, or what is said of them, are new.
-    pub(super) fn leaf(&mut self, mut blob: Blob, parent: Option<PartId>, depth: u16, way: Way) {
+    /// Makes a part of decoded bytes, and offers them to all readings and containers if they, or what is said of them, are new. Hands out
+    /// the part that has these bytes.
+    pub(super) fn leaf(&mut self, mut blob: Blob, parent: Option<PartId>, depth: u16, way: Way) -> Option<PartId> {
         if way != Way::First {
             blob.kind = PartKind::Reading;
         }
@@ -21,7 +23,7 @@ impl Work<'_> {
         let before = self.seen.get(&sha256).copied();
         let view = view(&sha256, &blob);
         if blob.kind == PartKind::Reading && self.is_known_reading(&blob, before, &view) {
-            return;
+            return before;
         }
         let true_type = sniff::true_type(&blob.bytes);
         let (data, charset, guess) = (blob.bytes.clone(), std::mem::take(&mut blob.charset), blob.guess);
@@ -29,15 +31,13 @@ impl Work<'_> {
         self.seen.entry(sha256).or_insert(id);
         self.read_text(id, &charset);
         if data.is_empty() || !self.offered.insert(view) {
-            return;
-        }
-        if way == Way::Other && before.is_none() {
-            self.note(Problem::note("mime.ambiguous", "Another reading of the message gives other content", ""), Some(id));
+            return Some(id);
         }
         if before.is_none() {
             self.judge_type(id, true_type, &data);
         }
         self.offer(id, &data, &charset, true_type, depth, guess);
+        Some(id)
     }
 
     /// Another reading is only worth a part where its bytes are new, come under a new name, or are to be read in a new way.
@@ -184,5 +184,5 @@ fn task_of(item: Item, kind: PartKind, parent: PartId, depth: u16) -> Task {
     };
     // What a reading cuts out of a text is no part of the message's own structure.
     let way = if kind == PartKind::Reading { Way::More } else { Way::First };
-    Task { what, parent: Some(parent), depth: depth.saturating_add(1), way }
+    Task { what, parent: Some(parent), depth: depth.saturating_add(1), way, node: ASIDE }
 }

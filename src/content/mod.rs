@@ -15,12 +15,15 @@
 //! (malformed), `archive.unknown` and `mime.partial` (unknown container) mean *could not tell*. `archive.encrypted` and `doc.encrypted` are
 //! of class encrypted.
 
+mod cuts;
 mod find;
+mod forks;
 mod html;
 mod leaves;
 mod limits;
 mod mime;
 mod passwords;
+mod second;
 mod sniff;
 mod structure;
 mod text;

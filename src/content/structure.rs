@@ -5,107 +5,159 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::find::{Finds, Problem};
-use super::mime::boundary::{self, Layout};
+use super::forks::{ASIDE, Node};
+use super::mime::boundary::Layout;
 use super::mime::entity::{self, Mime};
 use super::mime::field::Encoding;
-use super::mime::{header, transfer, words};
+use super::mime::header::Odd;
+use super::mime::second::{self, Cut};
+use super::mime::{ends, header, transfer, words};
 use super::work::{Blob, Task, Way, What, Work};
 use crate::mail::{Header, PartId, PartKind, Reason, Span};
+
+/// Ways to read one entity: header blocks, types and encodings together.
+const MAX_WAYS: usize = 24;
 
 impl Work<'_> {
     /// A message: a part that holds one entity. In another reading it is no part of its own, only its content is.
     pub(super) fn message(&mut self, task: Task) {
-        let What::Message(bytes) = task.what else { return };
+        let What::Message(bytes) = &task.what else { return };
+        let bytes = bytes.clone();
         let id = if task.way != Way::First {
             task.parent
         } else {
             Some(self.add_holder(PartKind::Message, &bytes, "message/rfc822", task.parent, task.depth))
         };
         if self.may_descend(task.depth, id) {
-            let next = Task { what: What::Entity(bytes, false), parent: id, depth: task.depth + 1, way: task.way };
+            let node = self.other_line_ends(&task, &bytes, id);
+            let next = Task { what: What::Entity(bytes, false), parent: id, depth: task.depth + 1, node, ..task };
             self.push_all(vec![next], false);
         }
     }
 
-    /// An entity: its header block is read, and its body queued under every type and encoding that the fields name.
-    pub(super) fn entity(&mut self, task: Task) {
-        let What::Entity(bytes, in_digest) = task.what else { return };
-        if !self.is_new_entity(&bytes) && task.way != Way::First {
-            return;
+    /// Queues a message with other line ends, where its odd ones may shape it; hands out the node for it as it stands.
+    fn other_line_ends(&mut self, task: &Task, bytes: &Bytes, id: Option<PartId>) -> Node {
+        let verbatim = task.depth > 0 && self.place(bytes).is_some();
+        let variants = if verbatim { Vec::new() } else { ends::variants(bytes) };
+        if variants.is_empty() {
+            return task.node;
         }
-        let head = header::read(&bytes, self.limits.header_fields, self.limits.header_bytes.bytes());
-        if !self.budget.look(head.body) {
+        let (fork, first) = self.readings.fork(task.node, id, "line ends", "as they stand");
+        for (label, variant) in variants {
+            if !self.budget.decode(variant.len()) || !self.budget.look(variant.len()) {
+                self.note(super::find::limit("mime.limit.bytes", "Decoding gives more than the limit"), id);
+                break;
+            }
+            let node = self.readings.way(fork, label, false);
+            self.push_other(What::Entity(variant.into(), false), id, task.depth + 1, node);
+        }
+        first
+    }
+
+    /// An entity: its header block is read in every way, and its body queued under every type and encoding that the fields name.
+    pub(super) fn entity(&mut self, task: Task) {
+        let What::Entity(bytes, in_digest) = &task.what else { return };
+        let (bytes, in_digest) = (bytes.clone(), *in_digest);
+        let Some(node) = self.new_entity(&bytes, &task) else { return };
+        let heads = header::readings(&bytes, self.limits.header_fields, self.limits.header_bytes.bytes());
+        let size: usize = heads.iter().map(|(_, head)| head.body).sum();
+        if !self.budget.look(size) {
             self.note(super::find::too_long(&self.budget), task.parent);
             return;
         }
-        let mime = Rc::new(Mime::read(&bytes, &head, in_digest));
+        let mut ways = Vec::new();
+        let mut holds_message = false;
+        for (i, (odd, head)) in heads.iter().enumerate() {
+            // Behind the empty line of a nested message stands its own header.
+            if holds_message && *odd == Some(Odd::GoesOn) {
+                continue;
+            }
+            let mime = Rc::new(Mime::read(&bytes, head, in_digest));
+            if i == 0 {
+                self.first_head(&task, &bytes, head, &mime);
+                holds_message = mime.types.first().is_some_and(|kind| entity::is_message(&kind.value));
+            }
+            let body = bytes.slice(head.body.min(bytes.len())..);
+            let both = (0..mime.types.len()).flat_map(|t| (0..mime.encodings.len()).map(move |e| (t, e)));
+            ways.extend(both.map(|(t, e)| (i == 0, mime.label(t, e, odd.map(Odd::words)), What::Body(mime.clone(), t, e, body.clone()))));
+        }
+        self.queue_ways(&task, node, ways);
+    }
+
+    /// Notes what the most regular header block says, and keeps it where it is that of the message.
+    fn first_head(&mut self, task: &Task, bytes: &Bytes, head: &header::Head, mime: &Mime) {
         let is_root = self.headers.is_none();
         if is_root {
-            self.headers = Some((head.body, fields(&bytes, &head)));
+            self.headers = Some((head.body, fields(bytes, head)));
         }
         if task.way == Way::First {
-            let doubled = if is_root { entity::doubled_fields(&bytes, &head) } else { Vec::new() };
-            let problems = doubled.into_iter().chain(entity::header_problems(&bytes, &head)).chain(mime.problems());
+            let doubled = if is_root { entity::doubled_fields(bytes, head) } else { Vec::new() };
+            let problems = doubled.into_iter().chain(entity::header_problems(bytes, head)).chain(mime.problems());
             problems.for_each(|problem| self.note(problem, task.parent));
         }
-        let body = bytes.slice(head.body.min(bytes.len())..);
-        let others = (0..mime.types.len()).flat_map(|t| (0..mime.encodings.len()).map(move |e| (t, e))).skip(1);
-        others.for_each(|(t, e)| self.push_other(What::Body(mime.clone(), t, e, body.clone()), task.parent, task.depth));
-        if let Some(other) = head.other_body.filter(|other| *other < bytes.len()) {
-            self.push_other(What::Body(mime.clone(), 0, 0, bytes.slice(other..)), task.parent, task.depth);
+    }
+
+    /// Queues an entity's body in every way: the first one now, others at the end.
+    fn queue_ways(&mut self, task: &Task, node: Node, ways: Vec<(bool, String, What)>) {
+        let mut ways = ways.into_iter().take(MAX_WAYS);
+        let Some((_, label, first)) = ways.next() else { return };
+        let others: Vec<_> = ways.collect();
+        let mut at = node;
+        if !others.is_empty() {
+            let (fork, first) = self.readings.fork(node, task.parent, "fields", label);
+            at = first;
+            for (firm, label, what) in others {
+                let node = self.readings.way(fork, label, firm);
+                self.push_other(what, task.parent, task.depth, node);
+            }
         }
-        let next = Task { what: What::Body(mime, 0, 0, body), ..task_like(&task.parent, task.depth, task.way) };
-        self.push_all(vec![next], false);
+        self.push_all(vec![task.beside(first, at)], false);
     }
 
     /// A body: cut at boundaries, read as a message, or decoded as a leaf.
-    pub(super) fn body(&mut self, task: Task) {
+    pub(super) fn body(&mut self, mut task: Task) {
         let What::Body(mime, t, e, bytes) = &task.what else { return };
-        let (Some(kind), Some(encoding)) = (mime.types.get(*t), mime.encodings.get(*e)) else { return };
+        let (mime, t, e, bytes) = (mime.clone(), *t, *e, bytes.clone());
+        let (Some(kind), Some(encoding)) = (mime.types.get(t), mime.encodings.get(e).copied()) else { return };
         self.note_kind(&kind.value, task.parent);
+        let mut cuts = self.cuts(&bytes, kind, task.parent);
         let is_multipart = kind.value.starts_with("multipart");
-        let boundaries = kind.boundaries();
-        if (is_multipart || !boundaries.is_empty()) && self.multipart(&task, bytes, &kind.value, boundaries, *encoding) {
-            return;
+        let first = if is_multipart && cuts.first().is_some_and(|cut| !cut.guessed) { Some(cuts.remove(0)) } else { None };
+        let inner = self.encoded_multipart(&task, &mime, t, encoding, &bytes, is_multipart || !cuts.is_empty());
+        if !cuts.is_empty() || !inner.is_empty() {
+            let label = first.as_ref().map_or_else(|| "as one part".to_owned(), |cut| cut.label.clone());
+            let (fork, at) = self.readings.fork(task.node, task.parent, "boundary", label);
+            for cut in cuts {
+                let node = self.readings.way(fork, cut.label, cut.firm);
+                let Some(layout) = cut.layout else { continue };
+                self.parts_of(&Task { way: Way::Other, ..task.beside(What::Nothing, node) }, &bytes, &kind.value, layout);
+            }
+            for what in inner {
+                let node = self.readings.way(fork, "decoded as a whole", false);
+                self.push_other(what, task.parent, task.depth, node);
+            }
+            task.node = at;
         }
-        if is_message(&kind.value) && self.nested(&task, bytes, *encoding) {
-            return;
+        match first.and_then(|cut| cut.layout) {
+            Some(layout) => self.parts_of(&task, &bytes, &kind.value, layout),
+            None if entity::is_message(&kind.value) && self.nested(&task, &bytes, encoding) => {}
+            None => self.leaves(&task, &mime, t, encoding, &bytes),
         }
-        self.leaves(&task, mime, *t, *encoding, bytes);
     }
 
-    /// Cuts a body at every boundary in every way; false where no boundary stands in it.
-    fn multipart(&mut self, task: &Task, bytes: &Bytes, declared: &str, boundaries: Vec<Vec<u8>>, encoding: Encoding) -> bool {
-        let is_multipart = declared.starts_with("multipart");
-        let identity = matches!(encoding, Encoding::Identity);
-        if !identity && let What::Body(mime, t, _, _) = &task.what {
-            // A multipart has no transfer encoding (RFC 2045 section 6.4); some readers undo it all the same.
-            let mut plain = Mime::clone(mime);
-            plain.encodings = vec![Encoding::Identity];
-            let plain = Rc::new(plain);
-            for decoded in self.decode(bytes, encoding, task.parent).into_iter().filter(|decoded| decoded != bytes) {
-                self.push_other(What::Body(plain.clone(), *t, 0, decoded), task.parent, task.depth);
-            }
+    /// A multipart has no transfer encoding (RFC 2045 section 6.4); some readers undo it all the same.
+    fn encoded_multipart(&mut self, task: &Task, mime: &Mime, t: usize, encoding: Encoding, bytes: &Bytes, cut: bool) -> Vec<What> {
+        if encoding == Encoding::Identity || !cut {
+            return Vec::new();
         }
-        let mut found = false;
-        for (i, boundary) in boundaries.iter().enumerate() {
-            if i > 0 && !self.budget.look(bytes.len()) {
-                break;
-            }
-            for layout in boundary::layouts(bytes, boundary, self.limits.parts) {
-                let way = if found || !is_multipart { Way::Other } else { task.way };
-                self.parts_of(task, bytes, declared, layout, way);
-                found = true;
-            }
-        }
-        if !found && is_multipart {
-            self.note(Problem::note("mime.boundary_missing", "A multipart whose boundary does not stand in it", declared), task.parent);
-        }
-        found && is_multipart
+        let plain = Rc::new(Mime { encodings: vec![Encoding::Identity], ..mime.clone() });
+        let decoded = self.decode(bytes, encoding, task.parent);
+        decoded.into_iter().filter(|decoded| decoded != bytes).map(|decoded| What::Body(plain.clone(), t, 0, decoded)).collect()
     }
 
     /// Queues what one layout cuts out.
-    fn parts_of(&mut self, task: &Task, bytes: &Bytes, declared: &str, layout: Layout, way: Way) {
+    fn parts_of(&mut self, task: &Task, bytes: &Bytes, declared: &str, layout: Layout) {
+        let way = task.way;
         let id = if way != Way::First {
             task.parent
         } else {
@@ -120,18 +172,17 @@ impl Work<'_> {
         if !self.may_descend(task.depth, id) {
             return;
         }
-        let depth = task.depth + 1;
+        let inside = Task { what: What::Nothing, parent: id, depth: task.depth + 1, ..*task };
         let in_digest = declared == "multipart/digest";
         let around = |range: std::ops::Range<usize>| {
             let text = bytes.slice(range);
             let blank = text.iter().all(u8::is_ascii_whitespace);
             let span = self.place(&text);
             let blob = Blob { span, declared: "text/plain".to_owned(), ..Blob::plain(text, PartKind::Reading, None) };
-            (!blank).then(|| Task { what: What::Leaf(Box::new(blob)), ..task_like(&id, depth, way) })
+            (!blank).then(|| inside.beside(What::Leaf(Box::new(blob)), ASIDE))
         };
         let (before, after) = (around(layout.preamble), around(layout.epilogue));
-        let parts =
-            layout.parts.into_iter().map(|range| Task { what: What::Entity(bytes.slice(range), in_digest), ..task_like(&id, depth, way) });
+        let parts = layout.parts.into_iter().map(|range| inside.beside(What::Entity(bytes.slice(range), in_digest), task.node));
         let tasks: Vec<Task> = before.into_iter().chain(parts).chain(after).collect();
         self.push_all(tasks, way == Way::Other);
     }
@@ -141,15 +192,19 @@ impl Work<'_> {
         let mut decoded = self.decode(bytes, encoding, task.parent).into_iter();
         let first = decoded.next().unwrap_or_else(|| bytes.clone());
         let looks = super::mime::looks_like_message(&first);
-        for other in decoded {
-            self.push_other(What::Message(other), task.parent, task.depth);
-        }
         // RFC 2046 section 5.2.1 wants no encoding here; a reader that goes by it sees the bytes as they stand.
-        if encoding != Encoding::Identity && super::mime::looks_like_message(bytes) {
-            self.push_other(What::Message(bytes.clone()), task.parent, task.depth);
+        let plain = encoding != Encoding::Identity && super::mime::looks_like_message(bytes);
+        let others: Vec<Bytes> = decoded.chain(plain.then(|| bytes.clone())).collect();
+        let mut at = task.node;
+        if !others.is_empty() {
+            let (fork, first) = self.readings.fork(task.node, task.parent, "message", "decoded as it says");
+            at = first;
+            for other in others {
+                let node = self.readings.way(fork, "otherwise", false);
+                self.push_other(What::Message(other), task.parent, task.depth, node);
+            }
         }
-        let next = Task { what: What::Message(first), ..task_like(&task.parent, task.depth, task.way) };
-        self.push_all(vec![next], false);
+        self.push_all(vec![task.beside(What::Message(first), at)], false);
         looks || bytes.is_empty()
     }
 
@@ -157,30 +212,37 @@ impl Work<'_> {
     fn leaves(&mut self, task: &Task, mime: &Mime, t: usize, encoding: Encoding, bytes: &Bytes) {
         let kind = mime.types.get(t);
         let declared = kind.map(|kind| kind.value.clone()).unwrap_or_default();
-        let charset = kind.and_then(|kind| kind.text("charset")).unwrap_or_default();
-        let attachment = mime.is_attachment(&declared);
-        let span = self.place(bytes);
-        let leaf = |bytes: Bytes, name: Option<&String>, way: Way| Task {
-            what: What::Leaf(Box::new(Blob {
-                bytes,
-                kind: PartKind::Leaf,
-                declared: declared.clone(),
-                charset: charset.clone(),
-                name: name.cloned(),
-                attachment,
-                span,
-                guess: false,
-            })),
-            ..task_like(&task.parent, task.depth, way)
+        let blob = Blob {
+            charset: kind.and_then(|kind| kind.text("charset")).unwrap_or_default(),
+            attachment: mime.is_attachment(&declared),
+            span: self.place(bytes),
+            declared,
+            ..Blob::plain(Bytes::new(), PartKind::Leaf, mime.names.first().cloned())
+        };
+        let leaf = |bytes: Bytes, name: Option<&String>| {
+            What::Leaf(Box::new(Blob { bytes, name: name.cloned().or_else(|| blob.name.clone()), ..blob.clone() }))
         };
         let mut decoded = self.decode(bytes, encoding, task.parent).into_iter();
         let first = decoded.next().unwrap_or_else(|| bytes.clone());
-        let names: Vec<Task> = mime.differing_names().map(|name| leaf(first.clone(), Some(name), Way::Other)).collect();
-        let others: Vec<Task> = decoded.map(|bytes| leaf(bytes, mime.names.first(), Way::Other)).collect();
-        let first = leaf(first, mime.names.first(), task.way);
-        self.push_all(vec![first], false);
-        self.push_all(names, true);
-        self.push_all(others, true);
+        let others: Vec<Bytes> = decoded.collect();
+        self.cut_out.extend(blob.span.map(|span| Cut { span, encoding, odd: !others.is_empty() }));
+        let regular = second::is_regular(bytes, encoding);
+        let (differ, same): (Vec<Bytes>, Vec<Bytes>) =
+            others.into_iter().partition(|other| !regular && other != bytes && blob.attachment && task.way != Way::Other);
+        let mut node = task.node;
+        if !differ.is_empty() {
+            let (fork, first) = self.readings.fork(task.node, task.parent, encoding.words(), "the usual way");
+            node = first;
+            for other in differ {
+                let node = self.readings.way(fork, "another", !second::is_footer(bytes));
+                self.push_other(leaf(other, None), task.parent, task.depth, node);
+            }
+        }
+        let names: Vec<What> = mime.differing_names().map(|name| leaf(first.clone(), Some(name))).collect();
+        let aside = names.into_iter().chain(same.into_iter().map(|bytes| leaf(bytes, None)));
+        let aside: Vec<What> = aside.collect();
+        self.push_all(vec![task.beside(leaf(first, None), node)], false);
+        aside.into_iter().for_each(|what| self.push_other(what, task.parent, task.depth, ASIDE));
     }
 
     /// All decodings of a body within the budget.
@@ -215,14 +277,6 @@ impl Work<'_> {
     }
 }
 
-fn task_like(parent: &Option<PartId>, depth: u16, way: Way) -> Task {
-    Task { what: What::Message(Bytes::new()), parent: *parent, depth, way }
-}
-
-fn is_message(declared: &str) -> bool {
-    matches!(declared, "message/rfc822" | "message/global" | "message/news" | "message/partial" | "message/rfc-822" | "application/mbox")
-}
-
 /// The fields of the message itself, decoded.
 fn fields(bytes: &[u8], head: &header::Head) -> Vec<Header> {
     let field = |field: &header::Field| Header {
@@ -230,5 +284,5 @@ fn fields(bytes: &[u8], head: &header::Head) -> Vec<Header> {
         value: words::decode(bytes.get(field.value.clone()).unwrap_or_default()),
         raw: Span { start: field.value.start, end: field.value.end },
     };
-    head.fields.iter().map(field).collect()
+    head.fields.iter().filter(|field| !field.name.is_empty()).map(field).collect()
 }

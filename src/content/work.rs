@@ -8,13 +8,14 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::find::{Problem, limit, too_long};
+use super::forks::{Node, ROOT, Readings};
 use super::limits::{Budget, Limits, Supervisor};
 use super::mime::entity::Mime;
 use super::passwords;
 use super::text::Urls;
 use super::unpack::Container;
 use super::{CHECK, mime};
-use crate::mail::{Class, Finding, Header, Message, Part, PartId, PartKind, Span};
+use crate::mail::{Class, Finding, Header, Message, Part, PartId, PartKind, Reason, Span};
 
 /// Findings kept per code: one thing repeated a thousand times is one thing.
 const MAX_NOTES: usize = 3;
@@ -33,6 +34,8 @@ pub(super) enum What {
     Body(Rc<Mime>, usize, usize, Bytes),
     /// Decoded bytes.
     Leaf(Box<Blob>),
+    /// Nothing: a task to take the place of another one from.
+    Nothing,
 }
 
 /// Which reading of the message a task belongs to.
@@ -55,9 +58,19 @@ pub(super) struct Task {
     pub depth: u16,
     /// The reading it belongs to.
     pub way: Way,
+    /// Where what it finds is noted.
+    pub node: Node,
+}
+
+impl Task {
+    /// Something else to do at the same place.
+    pub(super) fn beside(&self, what: What, node: Node) -> Self {
+        Self { what, node, ..*self }
+    }
 }
 
 /// Decoded bytes on their way to becoming a part.
+#[derive(Clone)]
 pub(super) struct Blob {
     pub bytes: Bytes,
     pub kind: PartKind,
@@ -99,14 +112,20 @@ pub(super) struct Work<'l> {
     /// Encrypted containers: opened once all text has been read for passwords.
     pub(super) locked: Vec<(PartId, &'static Container)>,
     /// Entities that have been read, by the place of their bytes; those of `kept` stay where they are.
-    read: HashSet<(usize, usize)>,
+    read: HashMap<(usize, usize), Node>,
     kept: Vec<Bytes>,
     pub(super) text_left: usize,
+    /// Where the readings part, and what each of them hands out.
+    pub(super) readings: Readings,
+    /// Leaves that stand in `raw`, as they were cut out of it.
+    pub(super) cut_out: Vec<mime::second::Cut>,
+    /// The second reader has had its turn.
+    pub(super) read_twice: bool,
 }
 
 impl<'l> Work<'l> {
     pub(super) fn new(raw: Bytes, limits: &'l Limits, supervisor: Arc<dyn Supervisor>) -> Self {
-        let first = Task { what: What::Message(raw.clone()), parent: None, depth: 0, way: Way::First };
+        let first = Task { what: What::Message(raw.clone()), parent: None, depth: 0, way: Way::First, node: ROOT };
         Self {
             limits,
             raw,
@@ -121,16 +140,19 @@ impl<'l> Work<'l> {
             seen: HashMap::new(),
             offered: HashSet::new(),
             locked: Vec::new(),
-            read: HashSet::new(),
+            read: HashMap::new(),
             kept: Vec::new(),
             text_left: limits.text_bytes.bytes().saturating_mul(TEXTS),
+            readings: Readings::new(),
+            cut_out: Vec::new(),
+            read_twice: false,
         }
     }
 
     /// Reads the header fields alone.
     pub(super) fn header(mut self) -> Message {
         let bytes = self.raw.clone();
-        self.message(Task { what: What::Message(bytes), parent: None, depth: 0, way: Way::First });
+        self.message(Task { what: What::Message(bytes), parent: None, depth: 0, way: Way::First, node: ROOT });
         if let Some(entity) = self.stack.pop() {
             self.entity(entity);
         }
@@ -140,7 +162,8 @@ impl<'l> Work<'l> {
 
     /// Works until nothing is left to do or a limit of the whole message is reached.
     pub(super) fn run(mut self) -> Message {
-        while self.work() && self.unlock() {}
+        while self.work() && (self.read_again() || self.unlock()) {}
+        self.judge_forks();
         if self.urls.cut {
             self.note(Problem::note("mime.limit.urls", "More links than are kept", ""), None);
         }
@@ -162,7 +185,11 @@ impl<'l> Work<'l> {
                 What::Message(_) => self.message(task),
                 What::Entity(..) => self.entity(task),
                 What::Body(..) => self.body(task),
-                What::Leaf(blob) => self.leaf(*blob, task.parent, task.depth, task.way),
+                What::Leaf(blob) => {
+                    let part = self.leaf(*blob, task.parent, task.depth, task.way);
+                    part.into_iter().for_each(|part| self.readings.leaf(task.node, part));
+                }
+                What::Nothing => {}
             }
         }
         true
@@ -190,6 +217,7 @@ impl<'l> Work<'l> {
             What::Message(bytes) | What::Entity(bytes, _) => bytes.len().min(1024),
             What::Body(_, _, _, bytes) => bytes.len(),
             What::Leaf(blob) => blob.bytes.len(),
+            What::Nothing => 0,
         };
         if self.parts.len() >= self.limits.parts || self.stack.len() + self.later.len() > self.limits.parts.saturating_mul(8) {
             return Some(limit("mime.limit.parts", "More parts than the limit"));
@@ -216,17 +244,22 @@ impl<'l> Work<'l> {
     }
 
     /// Puts a task that belongs to another reading behind all others.
-    pub(super) fn push_other(&mut self, what: What, parent: Option<PartId>, depth: u16) {
-        self.later.push_back(Task { what, parent, depth, way: Way::Other });
+    pub(super) fn push_other(&mut self, what: What, parent: Option<PartId>, depth: u16, node: Node) {
+        self.later.push_back(Task { what, parent, depth, way: Way::Other, node });
     }
 
-    /// Whether the entity in `bytes` is met for the first time.
-    pub(super) fn is_new_entity(&mut self, bytes: &Bytes) -> bool {
-        let new = self.read.insert((bytes.as_ptr().addr(), bytes.len()));
-        if new && self.place(bytes).is_none() {
+    /// The node of the entity in `bytes`; `None` where another reading met it before, and then that one's content counts here too.
+    pub(super) fn new_entity(&mut self, bytes: &Bytes, task: &Task) -> Option<Node> {
+        let place = (bytes.as_ptr().addr(), bytes.len());
+        if let Some(node) = self.read.get(&place).copied().filter(|_| task.way != Way::First) {
+            self.readings.link(task.node, node);
+            return None;
+        }
+        let node = self.readings.below(task.node);
+        if self.read.insert(place, node).is_none() && self.place(bytes).is_none() {
             self.kept.push(bytes.clone());
         }
-        new
+        Some(node)
     }
 
     /// Where `bytes` stands in the raw message, if it is a slice of it.
@@ -244,6 +277,11 @@ impl<'l> Work<'l> {
         if *count <= most {
             self.findings.push(finding(problem, part));
         }
+    }
+
+    /// Whether a limit was reached.
+    pub(super) fn has_limit(&self) -> bool {
+        self.findings.iter().any(|finding| finding.class == Class::CouldNotTell { reason: Reason::Limit })
     }
 
     /// Adds a part that only holds others.

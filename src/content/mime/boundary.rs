@@ -6,6 +6,11 @@ use memchr::memmem;
 
 use super::header::trim_line_end;
 
+/// Lines looked at for a boundary that nothing names.
+const MAX_LINES: usize = 10_000;
+/// Boundaries that nothing names, at most.
+const MAX_SHOWN: usize = 3;
+
 /// One way to cut a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Layout {
@@ -32,10 +37,26 @@ pub(crate) enum Rule {
     PastClose,
     /// As strict, but `--boundary--` is no boundary line: it could be the start of an inner boundary that is ours and two dashes.
     NoClose,
+    /// As strict, whether the letters are small or capital.
+    AnyCase,
     /// Whatever follows `--boundary` on its line.
     Prefix,
     /// `--boundary` anywhere in a line.
     Anywhere,
+}
+
+impl Rule {
+    /// What a reader goes by, in plain words.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Strict => "whole lines up to the closing one",
+            Self::PastClose => "also past the closing line",
+            Self::NoClose => "without a closing line",
+            Self::AnyCase => "in any case",
+            Self::Prefix => "whatever follows on the line",
+            Self::Anywhere => "anywhere in a line",
+        }
+    }
 }
 
 /// A place where `--boundary` stands.
@@ -51,27 +72,55 @@ struct Mark {
     exact: bool,
     /// Two dashes follow.
     closing: bool,
+    /// The letters are as they ought to be, small or capital.
+    same_case: bool,
 }
 
 /// All layouts of `body` that differ, the strictest first; empty where the boundary does not stand in it.
 pub(crate) fn layouts(body: &[u8], boundary: &[u8], max_parts: usize) -> Vec<Layout> {
     let (marks, cut) = find(body, boundary, max_parts);
-    let strict = |mark: &&Mark| mark.at_start && mark.exact;
+    let strict = |mark: &&Mark| mark.at_start && mark.exact && mark.same_case;
     let closed_at = marks.iter().filter(strict).position(|mark| mark.closing);
     let past_close = closed_at.is_some_and(|at| marks.iter().filter(strict).count() > at + 1);
+    let other_case = marks.iter().any(|mark| !mark.same_case);
     let loose = marks.iter().any(|mark| mark.at_start && !mark.exact);
     let inside = marks.iter().any(|mark| !mark.at_start);
-    let rules =
-        [(Rule::Strict, true), (Rule::PastClose, past_close), (Rule::NoClose, past_close), (Rule::Prefix, loose), (Rule::Anywhere, inside)];
+    let rules = [
+        (Rule::Strict, true),
+        (Rule::PastClose, past_close),
+        (Rule::NoClose, past_close),
+        (Rule::AnyCase, other_case),
+        (Rule::Prefix, loose),
+        (Rule::Anywhere, inside),
+    ];
     let used = rules.into_iter().filter(|(_, used)| *used).map(|(rule, _)| rule);
     let mut all: Vec<Layout> = used.filter_map(|rule| layout(body, &marks, rule)).collect();
     all.iter_mut().for_each(|layout| layout.cut = cut);
     all
 }
 
+/// The boundaries that the lines of `body` show themselves: two dashes and a word, and fields or an empty line below. For multiparts that
+/// name none of them.
+pub(crate) fn shown(body: &[u8]) -> Vec<Vec<u8>> {
+    let mut all: Vec<Vec<u8>> = Vec::new();
+    let starts = memmem::find_iter(body, b"\n--").map(|at| at + 1);
+    let first = body.starts_with(b"--").then_some(0);
+    for at in first.into_iter().chain(starts).take(MAX_LINES) {
+        let rest = body.get(at + 2..).unwrap_or_default();
+        let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        let word = rest.get(..end).unwrap_or_default().trim_ascii();
+        let below = rest.get(end + 1..).unwrap_or_default();
+        let parts = below.first().is_some_and(|c| matches!(c, b'\r' | b'\n')) || super::loose::starts_field(below);
+        if parts && word.len() < 1000 && all.len() < MAX_SHOWN && !all.iter().any(|known| known == word) {
+            all.push(word.to_vec());
+        }
+    }
+    all
+}
+
 fn find(body: &[u8], boundary: &[u8], max_parts: usize) -> (Vec<Mark>, bool) {
     let needle = [b"--", boundary].concat();
-    let mut marks = Vec::new();
+    let mut marks: Vec<Mark> = Vec::new();
     // The empty boundary is in every pair of dashes: only whole lines count then.
     let only_lines = boundary.is_empty();
     for at in memmem::find_iter(body, &needle) {
@@ -83,6 +132,17 @@ fn find(body: &[u8], boundary: &[u8], max_parts: usize) -> (Vec<Mark>, bool) {
             marks.push(mark);
         }
     }
+    if boundary.iter().any(u8::is_ascii_alphabetic) {
+        let lines = body.starts_with(b"--").then_some(0).into_iter().chain(memmem::find_iter(body, b"\n--").map(|at| at + 1));
+        let other_case =
+            |at: &usize| body.get(*at..*at + needle.len()).is_some_and(|line| line != needle && line.eq_ignore_ascii_case(&needle));
+        let room = max_parts.saturating_sub(marks.len());
+        let before = marks.len();
+        marks.extend(lines.filter(other_case).take(room).map(|at| Mark { same_case: false, ..mark(body, at, needle.len()) }));
+        if marks.len() > before {
+            marks.sort_by_key(|mark| mark.after);
+        }
+    }
     (marks, false)
 }
 
@@ -92,7 +152,8 @@ fn mark(body: &[u8], at: usize, len: usize) -> Mark {
     let at_start = matches!(start.last(), None | Some(b'\n' | b'\r'));
     let line_end = memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
     let line = rest.get(..line_end).unwrap_or_default();
-    let tail = line.trim_ascii_end();
+    let blanks = line.iter().rev().take_while(|c| **c <= b' ').count();
+    let tail = line.get(..line.len() - blanks).unwrap_or_default();
     let over = match rest.get(line_end..) {
         Some([b'\r', b'\n', ..]) => 2,
         Some([_, ..]) => 1,
@@ -104,6 +165,7 @@ fn mark(body: &[u8], at: usize, len: usize) -> Mark {
         at_start,
         exact: tail.is_empty() || tail == b"--",
         closing: tail.starts_with(b"--"),
+        same_case: true,
     }
 }
 
@@ -114,10 +176,11 @@ fn trim_one_line_end(text: &[u8]) -> &[u8] {
 
 fn layout(body: &[u8], marks: &[Mark], rule: Rule) -> Option<Layout> {
     let counts = |mark: &&Mark| match rule {
-        Rule::Strict | Rule::PastClose => mark.at_start && mark.exact,
-        Rule::NoClose => mark.at_start && mark.exact && !mark.closing,
-        Rule::Prefix => mark.at_start,
-        Rule::Anywhere => true,
+        Rule::Strict | Rule::PastClose => mark.same_case && mark.at_start && mark.exact,
+        Rule::NoClose => mark.same_case && mark.at_start && mark.exact && !mark.closing,
+        Rule::AnyCase => mark.at_start && mark.exact,
+        Rule::Prefix => mark.same_case && mark.at_start,
+        Rule::Anywhere => mark.same_case,
     };
     let mut marks = marks.iter().filter(counts).peekable();
     let first = marks.peek()?;
@@ -139,7 +202,13 @@ fn layout(body: &[u8], marks: &[Mark], rule: Rule) -> Option<Layout> {
 mod tests {
     use super::*;
 
-    fn shown(body: &str, boundary: &str) -> Vec<(Rule, Vec<String>)> {
+    #[test]
+    fn boundaries_that_nothing_names() {
+        let body = b"text\r\n--X\r\nContent-Type: a/b\r\n\r\n1\r\n--Y is no boundary\r\n1\r\n--X\r\n\r\n2\r\n--X--\r\n";
+        assert_eq!(super::shown(body), [b"X".to_vec()]);
+    }
+
+    fn cut(body: &str, boundary: &str) -> Vec<(Rule, Vec<String>)> {
         layouts(body.as_bytes(), boundary.as_bytes(), 100)
             .into_iter()
             .map(|l| {
@@ -171,12 +240,13 @@ mod tests {
                 ],
             ),
             ("--B\r\n1\r\n--Bx\r\n2", "B", &[(Strict, &["", "1\r\n--Bx\r\n2", ""]), (Prefix, &["", "1", "2", ""])]),
+            ("--B\r\n1\r\n--b\r\n2", "B", &[(Strict, &["", "1\r\n--b\r\n2", ""]), (AnyCase, &["", "1", "2", ""])]),
             ("--B\r\n1 --B\r\n2", "B", &[(Strict, &["", "1 --B\r\n2", ""]), (Anywhere, &["", "1 ", "2", ""])]),
             ("--\r\n1\r\n----x\r\n----\r\n", "", &[(Strict, &["", "1\r\n----x", ""])]),
         ];
         for (body, boundary, want) in rows {
             let want: Vec<_> = want.iter().map(|(r, p)| (*r, p.iter().map(|p| p.to_string()).collect::<Vec<_>>())).collect();
-            assert_eq!(shown(body, boundary), want, "{body:?}");
+            assert_eq!(cut(body, boundary), want, "{body:?}");
         }
     }
 

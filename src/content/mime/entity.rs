@@ -3,6 +3,7 @@
 use super::super::find::Problem;
 use super::field::{Encoding, Structured};
 use super::header::Head;
+use super::loose::Means;
 
 /// Different values of one field that are followed.
 const MAX_VALUES: usize = 4;
@@ -25,28 +26,15 @@ pub(crate) struct Mime {
 impl Mime {
     /// Reads the fields of `head`; a part of a digest without a type is a message (RFC 2046 section 5.1.5).
     pub(crate) fn read(bytes: &[u8], head: &Head, in_digest: bool) -> Self {
-        let mut values: Vec<&[u8]> = Vec::new();
-        for value in head.values(bytes, "content-type") {
-            if values.len() < MAX_VALUES && !values.iter().any(|v| v.trim_ascii() == value.trim_ascii()) {
-                values.push(value);
-            }
-        }
+        let values = distinct(head.values(bytes, "content-type").chain(head.loose_values(bytes, Means::Type)));
         let mut types: Vec<Structured> = values.iter().map(|value| Structured::read(value)).collect();
         let words = values.iter().filter(|value| value.trim_ascii_start().starts_with(b"=?"));
         types.extend(words.map(|value| Structured::read(super::words::decode(value).as_bytes())).collect::<Vec<_>>());
         if types.is_empty() {
             types.push(Structured::read(if in_digest { b"message/rfc822" } else { b"" }));
         }
-        let mut encodings: Vec<Encoding> = Vec::new();
-        for encoding in head.values(bytes, "content-transfer-encoding").map(Encoding::read) {
-            if !encodings.contains(&encoding) {
-                encodings.push(encoding);
-            }
-        }
-        if encodings.is_empty() {
-            encodings.push(Encoding::Identity);
-        }
-        let dispositions: Vec<Structured> = head.values(bytes, "content-disposition").take(MAX_VALUES).map(Structured::read).collect();
+        let dispositions = distinct(head.values(bytes, "content-disposition").chain(head.loose_values(bytes, Means::Disposition)));
+        let dispositions: Vec<Structured> = dispositions.into_iter().map(Structured::read).collect();
         let mut names: Vec<String> = Vec::new();
         let all = dispositions.iter().flat_map(|field| field.texts("filename")).chain(types.iter().flat_map(|field| field.texts("name")));
         for name in all {
@@ -55,7 +43,17 @@ impl Mime {
             }
         }
         let disposition = dispositions.first().map(|field| field.value.clone()).unwrap_or_default();
-        Self { types, encodings, names, disposition }
+        Self { types, encodings: encodings(bytes, head), names, disposition }
+    }
+
+    /// What a reading goes by, for people: the type, the encoding, and where the header ends.
+    pub(crate) fn label(&self, t: usize, e: usize, header: Option<&str>) -> String {
+        let kind = self.types.get(t).map(|kind| kind.value.as_str()).filter(|kind| !kind.is_empty()).unwrap_or("no type");
+        let encoding = self.encodings.get(e).copied().unwrap_or(Encoding::Identity).words();
+        match header {
+            None => format!("{kind}, {encoding}"),
+            Some(header) => format!("{kind}, {encoding} (the header {header})"),
+        }
     }
 
     /// Content-Disposition says attachment, or there is a name and it is not shown inline.
@@ -88,6 +86,42 @@ impl Mime {
         }
         all
     }
+}
+
+/// Different values: the first ones and the last.
+fn distinct<'a>(all: impl Iterator<Item = &'a [u8]>) -> Vec<&'a [u8]> {
+    let mut values: Vec<&[u8]> = Vec::new();
+    for value in all {
+        if values.iter().any(|known| known.trim_ascii() == value.trim_ascii()) {
+            continue;
+        }
+        if values.len() >= MAX_VALUES {
+            values.pop();
+        }
+        values.push(value);
+    }
+    values
+}
+
+/// Every encoding that the fields name; what a malformed field names counts where it is known.
+fn encodings(bytes: &[u8], head: &Head) -> Vec<Encoding> {
+    let mut all: Vec<Encoding> = Vec::new();
+    let well = head.values(bytes, "content-transfer-encoding").flat_map(Encoding::readings);
+    let loose = head.loose_values(bytes, Means::Encoding).flat_map(Encoding::readings);
+    for encoding in well.chain(loose.filter(|encoding| *encoding != Encoding::Unknown)) {
+        if !all.contains(&encoding) {
+            all.push(encoding);
+        }
+    }
+    if all.is_empty() {
+        all.push(Encoding::Identity);
+    }
+    all
+}
+
+/// Whether a type says that the body is a message.
+pub(crate) fn is_message(declared: &str) -> bool {
+    matches!(declared, "message/rfc822" | "message/global" | "message/news" | "message/partial" | "message/rfc-822")
 }
 
 /// Fields that may stand once in a message (RFC 5322 section 3.6) and stand there several times.

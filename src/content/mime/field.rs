@@ -1,20 +1,14 @@
 //! Content-Type, Content-Disposition and Content-Transfer-Encoding: every reading of their parameters that a client may take.
 
-use memchr::memmem;
-
 use super::quoted::hex;
 use super::words;
 
 /// Parameters read of one field.
-const MAX_PARAMS: usize = 64;
-/// Different boundaries tried of one field.
-const MAX_BOUNDARIES: usize = 8;
-/// Sections of one RFC 2231 parameter.
-const MAX_SECTIONS: u32 = 64;
+const MAX_PARAMS: usize = 256;
 
 /// A parameter as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Param {
+pub(super) struct Param {
     /// Lower case, without RFC 2231 marks.
     name: String,
     /// `*0`, `*1` … of RFC 2231 section 3.
@@ -22,9 +16,9 @@ struct Param {
     /// A `*` at the end: percent-encoded, RFC 2231 section 4.
     extended: bool,
     /// The value, quotes removed and escapes undone.
-    value: Vec<u8>,
+    pub value: Vec<u8>,
     /// The value as it stands, up to the semicolon.
-    raw: Vec<u8>,
+    pub raw: Vec<u8>,
 }
 
 /// A field of the form `value; name=value; …`.
@@ -33,7 +27,8 @@ pub(crate) struct Structured {
     /// What stands before the parameters: lower case, without comments and blanks.
     pub value: String,
     params: Vec<Param>,
-    raw: Vec<u8>,
+    /// All of it, unfolded.
+    pub(super) raw: Vec<u8>,
 }
 
 impl Structured {
@@ -50,6 +45,7 @@ impl Structured {
         let (value, params) = text.split_at(head);
         let value = without_comments(value);
         let value: String = value.iter().filter(|c| c.is_ascii_graphic() && !matches!(c, b'"' | b',')).map(|c| char::from(*c)).collect();
+        let value = value.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
         Self { value: value.to_ascii_lowercase(), params: read_params(params), raw: raw.to_vec() }
     }
 
@@ -71,85 +67,65 @@ impl Structured {
         self.texts(name).into_iter().next()
     }
 
-    /// Every boundary that a client could read out of the field, the most regular one first.
-    pub(crate) fn boundaries(&self) -> Vec<Vec<u8>> {
-        let mut all: Vec<Vec<u8>> = Vec::new();
-        let mut add = |boundary: &[u8]| {
-            let boundary = boundary.trim_ascii_end();
-            if all.len() < MAX_BOUNDARIES && boundary.len() < 1000 && !all.iter().any(|b| b == boundary) {
-                all.push(boundary.to_vec());
-            }
-        };
-        self.plain("boundary").for_each(|param| add(&param.value));
-        self.joined("boundary").into_iter().chain(self.extended("boundary")).for_each(|text| add(text.as_bytes()));
-        for param in self.plain("boundary") {
-            let raw = param.raw.trim_ascii();
-            let inner = raw.strip_prefix(b"\"").map(|inner| inner.strip_suffix(b"\"").unwrap_or(inner));
-            add(inner.unwrap_or(raw));
-            if memmem::find(&param.value, b"=?").is_some() {
-                add(words::decode(&param.value).as_bytes());
-            }
-            if inner.is_none() {
-                add(&without_comments(raw));
-                add(raw.split(|c| c.is_ascii_whitespace() || *c == b',').next().unwrap_or_default());
-                add(raw.strip_prefix(b"'").and_then(|raw| raw.strip_suffix(b"'")).unwrap_or(raw));
-            }
-        }
-        self.loose_boundaries().iter().for_each(|boundary| add(boundary));
-        let explicit = self.plain("boundary").any(|param| param.value.is_empty());
-        all.retain(|boundary| !boundary.is_empty() || explicit);
-        all
-    }
-
     /// How many plain parameters of this name there are with different values.
     pub(crate) fn is_doubled(&self, name: &str) -> bool {
         let mut values = self.plain(name).map(|param| &param.value);
         values.next().is_some_and(|first| values.any(|value| value != first))
     }
 
-    /// What follows `boundary=` anywhere, for fields so broken that the parameters cannot be told apart.
-    fn loose_boundaries(&self) -> Vec<Vec<u8>> {
-        let lower = self.raw.to_ascii_lowercase();
-        let after = memmem::find_iter(&lower, b"boundary").filter_map(|at| self.raw.get(at + 8..)).take(MAX_BOUNDARIES);
-        let values = after.filter_map(|rest| rest.trim_ascii_start().strip_prefix(b"=").map(<[u8]>::trim_ascii_start));
-        values
-            .map(|value| match value.strip_prefix(b"\"") {
-                Some(quoted) => quoted.split(|c| *c == b'"').next().unwrap_or_default().to_vec(),
-                None => value.split(|c| *c == b';' || c.is_ascii_whitespace()).next().unwrap_or_default().to_vec(),
-            })
-            .collect()
+    /// The values of the plain parameters of this name, as written.
+    pub(crate) fn plainly<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
+        self.plain(name).map(|param| param.value.as_slice())
     }
 
-    fn plain<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Param> + 'a {
+    /// The parameters of this name without RFC 2231 marks.
+    pub(super) fn plain<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Param> + 'a {
         self.params.iter().filter(move |param| param.name == name && param.section.is_none() && !param.extended)
     }
 
     /// The values of `name*=charset'language'text`.
-    fn extended(&self, name: &str) -> Vec<String> {
+    pub(super) fn extended(&self, name: &str) -> Vec<String> {
         let mine = self.params.iter().filter(|param| param.name == name && param.section.is_none() && param.extended);
         mine.map(|param| decode_extended(&param.value, true)).collect()
     }
 
-    /// The sections `name*0`, `name*1` … put together.
-    fn joined(&self, name: &str) -> Option<String> {
-        let mut bytes = Vec::new();
-        let mut label = None;
-        let mut found = false;
-        for section in 0..MAX_SECTIONS {
-            let Some(param) = self.params.iter().find(|param| param.name == name && param.section == Some(section)) else {
-                if section == 0 { continue } else { break }
-            };
-            found = true;
-            if !param.extended {
-                bytes.extend_from_slice(&param.value);
-                continue;
+    /// The sections `name*0`, `name*1` … put together: by number up to the first gap, over gaps, the last one of a number, as they stand.
+    pub(super) fn joined(&self, name: &str) -> Vec<String> {
+        let mine: Vec<&Param> = self.params.iter().filter(|param| param.name == name && param.section.is_some()).collect();
+        let Some(least) = mine.iter().filter_map(|param| param.section).min() else { return Vec::new() };
+        let mut sorted = mine.clone();
+        sorted.sort_by_key(|param| param.section);
+        let mut firsts = sorted.clone();
+        firsts.dedup_by_key(|param| param.section);
+        let mut lasts: Vec<&Param> = sorted.into_iter().rev().collect();
+        lasts.dedup_by_key(|param| param.section);
+        lasts.reverse();
+        let unbroken = firsts.iter().zip(least..).take_while(|(param, section)| param.section == Some(*section)).map(|(param, _)| *param);
+        let mut texts: Vec<String> = Vec::new();
+        for params in [unbroken.collect(), firsts.clone(), lasts, mine] {
+            let text = put_together(&params);
+            if !texts.contains(&text) {
+                texts.push(text);
             }
-            let (charset, text) = if section == 0 { split_charset(&param.value) } else { (None, param.value.as_slice()) };
-            label = label.or(charset);
-            bytes.extend(percent(text));
         }
-        found.then(|| super::charset::decode(&bytes, label.as_deref()).into_owned())
+        texts
     }
+}
+
+/// The text of sections in this order.
+fn put_together(sections: &[&Param]) -> String {
+    let mut bytes = Vec::new();
+    let mut label = None;
+    for (i, param) in sections.iter().enumerate() {
+        if !param.extended {
+            bytes.extend_from_slice(&param.value);
+            continue;
+        }
+        let (charset, text) = if i == 0 { split_charset(&param.value) } else { (None, param.value.as_slice()) };
+        label = label.or(charset);
+        bytes.extend(percent(text));
+    }
+    super::charset::decode(&bytes, label.as_deref()).into_owned()
 }
 
 fn read_params(mut rest: &[u8]) -> Vec<Param> {
@@ -216,7 +192,7 @@ fn read_value(text: &[u8]) -> (Vec<u8>, usize) {
 }
 
 /// Without `(comments)` (RFC 5322 section 3.2.2), nested ones too.
-fn without_comments(text: &[u8]) -> Vec<u8> {
+pub(super) fn without_comments(text: &[u8]) -> Vec<u8> {
     let mut deep = 0usize;
     let mut out = Vec::with_capacity(text.len());
     for c in text {
@@ -244,7 +220,7 @@ fn split_charset(value: &[u8]) -> (Option<String>, &[u8]) {
     }
 }
 
-fn percent(text: &[u8]) -> Vec<u8> {
+pub(super) fn percent(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((c, tail)) = rest.split_first() {
@@ -262,6 +238,9 @@ fn percent(text: &[u8]) -> Vec<u8> {
     }
     out
 }
+
+/// Words looked at in the value of a transfer encoding.
+const MAX_WORDS: usize = 8;
 
 /// A transfer encoding (RFC 2045 section 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -281,9 +260,43 @@ pub(crate) enum Encoding {
 impl Encoding {
     /// Reads a field's value: comments, quotes, dashes and blanks make no difference.
     pub(crate) fn read(value: &[u8]) -> Self {
-        let value = words::decode(&without_comments(value)).to_ascii_lowercase();
-        let value = value.split([';', ',']).next().unwrap_or_default();
-        let name: String = value.chars().filter(char::is_ascii_alphanumeric).collect();
+        let value = words::decode(&without_comments(value));
+        Self::named(value.split([';', ',']).next().unwrap_or_default())
+    }
+
+    /// Every encoding that some reader sees in a field's value, the most regular one first: all of it, each of its words, comments
+    /// included, and names with letters behind them.
+    pub(crate) fn readings(value: &[u8]) -> Vec<Self> {
+        let whole = Self::read(value);
+        let mut all = if whole == Self::Unknown { Vec::new() } else { vec![whole] };
+        let text = words::decode(value).to_ascii_lowercase();
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_')).filter(|word| !word.is_empty());
+        for word in words.take(MAX_WORDS) {
+            let stem = ["base64", "quoted-printable"].into_iter().find(|name| word.starts_with(name)).unwrap_or(word);
+            let one = Self::named(stem);
+            if one != Self::Unknown && !all.contains(&one) {
+                all.push(one);
+            }
+        }
+        if all.is_empty() {
+            all.push(whole);
+        }
+        all
+    }
+
+    /// Its name, for people.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Identity => "not encoded",
+            Self::Base64 => "base64",
+            Self::Quoted => "quoted-printable",
+            Self::Uuencode => "uuencode",
+            Self::Unknown => "encoded in an unknown way",
+        }
+    }
+
+    fn named(name: &str) -> Self {
+        let name: String = name.to_ascii_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
         match name.as_str() {
             "" | "7bit" | "8bit" | "binary" | "7bits" | "8bits" | "7" | "8" | "none" => Self::Identity,
             "base64" | "xbase64" | "b" => Self::Base64,
@@ -297,38 +310,6 @@ impl Encoding {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn boundaries() {
-        let rows: &[(&str, &[&str])] = &[
-            ("multipart/mixed; boundary=\"B\"", &["B"]),
-            ("multipart/mixed; boundary=B", &["B"]),
-            ("multipart/mixed; BOUNDARY = \"B\" ; x=y", &["B"]),
-            ("multipart/mixed; boundary=\"B\"; boundary=\"F\"", &["B", "F"]),
-            ("multipart/mixed; boundary*0=\"BO\"; boundary*1=\"UND\"", &["BOUND"]),
-            ("multipart/mixed; boundary*1=UND; boundary*0=BO", &["BOUND"]),
-            ("multipart/mixed; boundary*=us-ascii'en'B%4FUND", &["BOUND"]),
-            ("multipart/mixed; boundary*0*=us-ascii''B%4F; boundary*1=UND", &["BOUND"]),
-            ("multipart/mixed; boundary=\"=?us-ascii?q?BOUND?=\"", &["=?us-ascii?q?BOUND?=", "BOUND"]),
-            ("multipart/mixed; boundary=\"B\\O\"", &["BO", "B\\O"]),
-            ("multipart/mixed; boundary=B(comment)", &["B(comment)", "B"]),
-            ("multipart/mixed; boundary='B'", &["'B'", "B"]),
-            ("multipart/mixed; boundary=\"B", &["B"]),
-            ("multipart/mixed boundary=\"B\"", &["B"]),
-            ("multipart/mixed; (x) boundary=\"B\"", &["B"]),
-            ("multipart/mixed;\r\n\tboundary=\"B  \"", &["B", "B"]),
-            ("multipart/mixed; x=\"; boundary=B\"", &["B\""]),
-            ("multipart/mixed; boundary=B trailing", &["B trailing", "B"]),
-            ("text/plain", &[]),
-        ];
-        for (text, want) in rows {
-            let got: Vec<String> =
-                Structured::read(text.as_bytes()).boundaries().into_iter().map(|b| String::from_utf8(b).unwrap()).collect();
-            let mut want = want.to_vec();
-            want.dedup();
-            assert_eq!(got, want, "{text:?}");
-        }
-    }
 
     #[test]
     fn values_and_names() {
@@ -352,7 +333,7 @@ mod tests {
         let whole = b"x/y; name*0*=utf-8''gr%C3; name*1*=%BCn; boundary=\"a\\\"b\" (c); name=\"=?utf-8?q?=C3=BC?=\"";
         for end in 0..=whole.len() {
             let cut = Structured::read(&whole[..end]);
-            assert!(cut.boundaries().len() <= MAX_BOUNDARIES && cut.texts("name").len() <= MAX_PARAMS);
+            assert!(cut.texts("name").len() <= MAX_PARAMS);
         }
     }
 
@@ -371,6 +352,18 @@ mod tests {
         ];
         for (text, want) in rows {
             assert_eq!(Encoding::read(text.as_bytes()), want, "{text:?}");
+        }
+        let rows: &[(&str, &[Encoding])] = &[
+            ("base64", &[Encoding::Base64]),
+            ("7bit (base64)", &[Encoding::Identity, Encoding::Base64]),
+            ("8bit, base64", &[Encoding::Identity, Encoding::Base64]),
+            ("quoted-printable base64", &[Encoding::Quoted, Encoding::Base64]),
+            ("base64x", &[Encoding::Base64]),
+            ("rot13", &[Encoding::Unknown]),
+            ("", &[Encoding::Identity]),
+        ];
+        for (text, want) in rows {
+            assert_eq!(Encoding::readings(text.as_bytes()), *want, "{text:?}");
         }
     }
 }

@@ -12,16 +12,21 @@ pub(crate) mod charset;
 mod cms;
 mod ebcdic;
 mod embedded;
+pub(crate) mod ends;
 pub(crate) mod entity;
 mod escapes;
 pub(crate) mod field;
 pub(crate) mod header;
 pub(crate) mod lines;
+mod loose;
+mod mbox;
+pub(crate) mod named;
 mod nested;
 mod pgp;
 pub(crate) mod quoted;
 mod recoded;
 mod runs;
+pub(crate) mod second;
 pub(crate) mod transfer;
 mod uuencode;
 pub(crate) mod words;
@@ -100,6 +105,8 @@ pub(super) mod testing {
         (texts, finds.problems.iter().map(|problem| problem.code).collect())
     }
 }
+pub(crate) const READINGS: &[Reading] =
+    &[nested::READING, mbox::READING, uuencode::READING, yenc::READING, embedded::READING, base64_text::READING, recoded::READING];
 
 #[cfg(test)]
 mod tests {

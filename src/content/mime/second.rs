@@ -1,0 +1,243 @@
+//! The message as another reader sees it: mail-parser, which was written by others after the same rules. What it hands out and we did
+//! not see is what a client may hand out too.
+//!
+//! It reads a copy in which long, regular base64 bodies are cut short: they hold neither boundary nor field, so that nothing else is seen
+//! for it, and an attachment is neither decoded nor held twice. Its result is taken apart by value, since dropping deeply nested messages
+//! as a whole would recurse.
+
+use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use mail_parser::{Encoding as Theirs, HeaderName, Message, MessageParser, MessagePart, MimeHeaders, PartType};
+
+use super::field::Encoding;
+use crate::mail::Span;
+
+/// Largest copy that is read, in bytes: what is longer is text, which we read in all our own ways.
+const MAX_COPY: usize = 1 << 20;
+/// What is kept of a long base64 body, in characters of its alphabet: whole groups of four.
+const KEPT: usize = 1024;
+/// Base64 bodies longer than this are cut short, in bytes.
+const LONG: usize = 4096;
+/// Places with a colon, each of which may cost a field's memory over there.
+const MAX_COLONS: usize = 100_000;
+/// Places where a nested message or a boundary may be announced: each may cost a pass over the rest, or a frame when it is dropped.
+const MAX_NESTED: usize = 200;
+
+/// A leaf as we cut it out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cut {
+    /// Where it stands.
+    pub span: Span,
+    /// How it was decoded.
+    pub encoding: Encoding,
+    /// There is more than one way to decode it.
+    pub odd: bool,
+}
+
+/// A leaf that the other reader hands out and that we did not cut out so.
+#[derive(Debug)]
+pub(crate) struct Handed {
+    /// Its content; a text's as UTF-8.
+    pub bytes: Vec<u8>,
+    /// The type it claims, lower case.
+    pub declared: String,
+    /// The name it claims.
+    pub name: Option<String>,
+    /// It has a name or says so, and it could be decoded.
+    pub attachment: bool,
+}
+
+/// Whether a body is nothing but base64 without anything odd: lines of one length, padding at its end.
+pub(crate) fn is_regular(body: &[u8], encoding: Encoding) -> bool {
+    if encoding != Encoding::Base64 || !is_plain(body) {
+        return false;
+    }
+    let mut lines = body.trim_ascii().split(|c| *c == b'\n').map(<[u8]>::trim_ascii);
+    let last = lines.next_back().unwrap_or_default().len();
+    let first = lines.next().map_or(last, <[u8]>::len);
+    last <= first && lines.all(|line| line.len() == first)
+}
+
+/// Nothing but characters of the alphabet, line ends, and padding at the end.
+fn is_plain(body: &[u8]) -> bool {
+    let trimmed = body.trim_ascii_end();
+    let pads = trimmed.iter().rev().take_while(|c| **c == b'=').count();
+    let plain = |c: &u8| c.is_ascii_alphanumeric() || matches!(c, b'+' | b'/' | b'\r' | b'\n');
+    pads <= 2 && trimmed.get(..trimmed.len() - pads).is_some_and(|text| text.iter().all(plain))
+}
+
+/// Whether text follows the padding, such as the footer of a mailing list.
+pub(crate) fn is_footer(body: &[u8]) -> bool {
+    let Some(pad) = memchr::memchr(b'=', body) else { return false };
+    let rest = body.get(pad..).unwrap_or_default();
+    rest.iter().any(|c| !c.is_ascii_alphanumeric() && !matches!(c, b'+' | b'/' | b'=' | b'-' | b'_') && !c.is_ascii_whitespace())
+        || rest.windows(2).any(|two| two == b"--" || two == b"__")
+}
+
+/// What the other reader hands out of `raw` beyond the leaves in `known`; empty where it is too long, or could cost too much.
+pub(crate) fn read(raw: &[u8], known: &[Cut]) -> Vec<Handed> {
+    let Some(copy) = shortened(raw, known) else { return Vec::new() };
+    if memchr::memchr_iter(b':', &copy.text).count() > MAX_COLONS || announced(&copy.text) > MAX_NESTED {
+        return Vec::new();
+    }
+    let read = catch_unwind(AssertUnwindSafe(|| flatten(&copy)));
+    read.unwrap_or_else(|_| {
+        tracing::warn!("the second reader of messages panicked");
+        Vec::new()
+    })
+}
+
+/// A copy, and where our leaves stand in it.
+struct Copy {
+    text: Vec<u8>,
+    /// Place and encoding; and 0 for each place too: what is not decoded stands in the message as it is.
+    known: HashSet<(usize, usize, u8)>,
+}
+
+fn shortened(raw: &[u8], known: &[Cut]) -> Option<Copy> {
+    let mut cuts: Vec<&Cut> = known.iter().filter(|cut| !cut.odd).collect();
+    cuts.sort_by_key(|cut| (cut.span.start, cut.span.end));
+    let mut text = Vec::new();
+    let mut from = 0;
+    // Where something was left out: its place, and how much.
+    let mut gaps: Vec<(usize, usize)> = Vec::new();
+    for cut in &cuts {
+        let body = cut.span.of(raw);
+        if body.len() <= LONG || cut.span.start < from || cut.encoding != Encoding::Base64 || !is_regular(body, cut.encoding) {
+            continue;
+        }
+        let kept = body.iter().enumerate().filter(|(_, c)| !c.is_ascii_whitespace()).nth(KEPT).map_or(body.len(), |(at, _)| at);
+        text.extend_from_slice(raw.get(from..cut.span.start + kept)?);
+        gaps.push((cut.span.start + kept, body.len() - kept));
+        from = cut.span.end;
+        if text.len() > MAX_COPY {
+            return None;
+        }
+    }
+    if text.len() + (raw.len() - from) > MAX_COPY {
+        return None;
+    }
+    text.extend_from_slice(raw.get(from..)?);
+    let moved = |at: usize| at - gaps.iter().take_while(|(gap, _)| *gap < at).map(|(gap, len)| (*len).min(at - gap)).sum::<usize>();
+    let place =
+        |cut: &&Cut| trimmed(&text, moved(cut.span.start), moved(cut.span.end)).map(|(start, end)| (start, end, kind(cut.encoding)));
+    let known = cuts.iter().filter_map(place).flat_map(|(start, end, kind)| [(start, end, kind), (start, end, 0)]).collect();
+    Some(Copy { text, known })
+}
+
+fn kind(encoding: Encoding) -> u8 {
+    match encoding {
+        Encoding::Base64 => 1,
+        Encoding::Quoted => 2,
+        _ => 0,
+    }
+}
+
+/// A place without the white space around it.
+fn trimmed(text: &[u8], start: usize, end: usize) -> Option<(usize, usize)> {
+    let body = text.get(start..end)?;
+    let inner = body.trim_ascii_start();
+    let start = end - inner.len();
+    Some((start, start + inner.trim_ascii_end().len()))
+}
+
+/// How often a nested message or a boundary is announced.
+fn announced(text: &[u8]) -> usize {
+    let is = |at: usize, word: &[u8]| text.get(at..at + word.len()).is_some_and(|found| found.eq_ignore_ascii_case(word));
+    let starts = memchr::memchr3_iter(b'b', b'B', b'/', text);
+    starts.filter(|at| is(*at, b"boundary") || is(*at, b"/rfc822") || is(*at, b"/global") || is(*at, b"/digest")).count()
+}
+
+fn flatten(copy: &Copy) -> Vec<Handed> {
+    let parser = MessageParser::new()
+        .header_content_type(HeaderName::ContentType)
+        .header_content_type(HeaderName::ContentDisposition)
+        .header_text(HeaderName::ContentTransferEncoding)
+        .default_header_ignore();
+    let mut open: Vec<(Message, bool)> = parser.parse(&copy.text).map(|message| (message, true)).into_iter().collect();
+    let mut all = Vec::new();
+    while let Some((message, in_place)) = open.pop() {
+        for mut part in message.parts {
+            match std::mem::take(&mut part.body) {
+                PartType::Message(inner) => open.push((inner, in_place && part.encoding == Theirs::None)),
+                PartType::Text(text) | PartType::Html(text) => all.extend(handed(copy, &part, in_place, text.into_owned().into())),
+                PartType::Binary(bytes) | PartType::InlineBinary(bytes) => all.extend(handed(copy, &part, in_place, bytes.into_owned())),
+                PartType::Multipart(_) => {}
+            }
+        }
+    }
+    all
+}
+
+/// A leaf, unless we have it.
+fn handed(copy: &Copy, part: &MessagePart, in_place: bool, bytes: Vec<u8>) -> Option<Handed> {
+    let encoding = match part.encoding {
+        Theirs::None => 0,
+        Theirs::Base64 => 1,
+        Theirs::QuotedPrintable => 2,
+    };
+    let place = trimmed(&copy.text, part.offset_body as usize, part.offset_end as usize);
+    let known = in_place && place.is_some_and(|(start, end)| copy.known.contains(&(start, end, encoding)));
+    if known || bytes.trim_ascii().is_empty() {
+        return None;
+    }
+    let name = part.attachment_name().map(str::to_owned);
+    let declared = part.content_type().map(|kind| format!("{}/{}", kind.ctype(), kind.subtype().unwrap_or_default()).to_ascii_lowercase());
+    let said = name.is_some() || part.content_disposition().is_some_and(|said| said.is_attachment());
+    Some(Handed { bytes, declared: declared.unwrap_or_default(), name, attachment: said && !part.is_encoding_problem })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(raw: &str, body: &str, encoding: Encoding) -> Cut {
+        let start = raw.find(body).unwrap();
+        Cut { span: Span { start, end: start + body.len() }, encoding, odd: false }
+    }
+
+    #[test]
+    fn what_we_have_is_left_out() {
+        let long = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWZnaGlqa2xtbm9wcXJzdHV2d3h5ejAxMjM0\r\n".repeat(200);
+        let raw = format!(
+            "Content-Type: multipart/mixed; boundary=B\r\n\r\n--B\r\n\r\nhello\r\n--B\r\nContent-Type: a/b; name=x\r\n\
+             Content-Transfer-Encoding: base64\r\n\r\n{long}\r\n--B\r\nContent-Type: a/c\r\n\r\nmore\r\n--B--\r\n"
+        );
+        let all = [cut(&raw, "hello", Encoding::Identity), cut(&raw, &long, Encoding::Base64), cut(&raw, "more", Encoding::Identity)];
+        assert!(shortened(raw.as_bytes(), &all).unwrap().text.len() < 2_000);
+        assert!(read(raw.as_bytes(), &all).is_empty(), "{:?}", read(raw.as_bytes(), &all));
+        let left: Vec<(String, usize)> =
+            read(raw.as_bytes(), &all[..1]).into_iter().map(|leaf| (leaf.declared, leaf.bytes.len())).collect();
+        assert_eq!(left, [("a/b".to_owned(), 200 * 57), ("a/c".to_owned(), 4)]);
+        for end in 0..raw.len() {
+            read(&raw.as_bytes()[..end], &[]);
+        }
+    }
+
+    #[test]
+    fn deep_and_wide_do_no_harm() {
+        let deep = "Content-Type: message/rfc822\r\n\r\n".repeat(100_000);
+        read(deep.as_bytes(), &[]);
+        let deep = "Content-Type: message/rfc822\r\n\r\n".repeat(150);
+        read(deep.as_bytes(), &[]);
+        read("A:\n".repeat(300_000).as_bytes(), &[]);
+    }
+
+    #[test]
+    fn regular_bodies() {
+        let rows = [
+            ("QUJD\r\nQUJD\r\nQU==\r\n", true),
+            ("QUJD\r\nQUJD\r\nQU", true),
+            ("QUJDQUJD", true),
+            ("QUJD\r\nQU\r\nQUJD", false),
+            ("QU==QUJD", false),
+            ("QUJD!", false),
+            ("QUJD\r\n--\r\nlist", false),
+        ];
+        for (body, want) in rows {
+            assert_eq!(is_regular(body.as_bytes(), Encoding::Base64), want, "{body:?}");
+        }
+        assert!(is_footer(b"QU==\r\n____\r\nA list, http://x\r\n") && !is_footer(b"QU==QUJD") && !is_footer(b"QUJD"));
+    }
+}

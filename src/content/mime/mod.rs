@@ -49,6 +49,7 @@ pub(crate) struct Reading {
 /// All readings, tried on every leaf.
 pub(crate) const READINGS: &[Reading] = &[
     nested::READING,
+    mbox::READING,
     uuencode::READING,
     yenc::READING,
     binhex::READING,
@@ -105,8 +106,6 @@ pub(super) mod testing {
         (texts, finds.problems.iter().map(|problem| problem.code).collect())
     }
 }
-pub(crate) const READINGS: &[Reading] =
-    &[nested::READING, mbox::READING, uuencode::READING, yenc::READING, embedded::READING, base64_text::READING, recoded::READING];
 
 #[cfg(test)]
 mod tests {

@@ -28,8 +28,8 @@ mod rpm;
 mod rtf;
 mod sevenz;
 mod stream;
-mod swf;
 pub(crate) mod streams;
+mod swf;
 pub(crate) mod tar;
 #[cfg(test)]
 mod testing;

@@ -26,6 +26,7 @@ mod pgp;
 pub(crate) mod quoted;
 mod recoded;
 mod runs;
+mod script;
 pub(crate) mod second;
 pub(crate) mod transfer;
 mod uuencode;
@@ -60,6 +61,7 @@ pub(crate) const READINGS: &[Reading] = &[
     pgp::READING,
     cms::READING,
     runs::READING,
+    script::READING,
     escapes::READING,
 ];
 

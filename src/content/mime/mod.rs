@@ -26,7 +26,6 @@ mod pgp;
 pub(crate) mod quoted;
 mod recoded;
 mod runs;
-mod script;
 pub(crate) mod second;
 pub(crate) mod transfer;
 mod uuencode;
@@ -61,7 +60,6 @@ pub(crate) const READINGS: &[Reading] = &[
     pgp::READING,
     cms::READING,
     runs::READING,
-    script::READING,
     escapes::READING,
 ];
 

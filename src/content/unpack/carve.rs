@@ -201,7 +201,8 @@ mod tests {
             std::io::Write::write_all(&mut out, text).unwrap();
             out.finish().unwrap()
         };
-        let rows: &[(&str, &'static str, Vec<u8>, usize, &[&str])] = &[
+        type Row<'a> = (&'a str, &'static str, Vec<u8>, usize, &'a [&'a str]);
+        let rows: &[Row] = &[
             ("7z", "exe", behind(&seven), 2, &[]),
             ("7z in a text", "text", behind(&seven), 2, &[]),
             ("7z twice", "7z", [seven.clone(), seven.clone(), seven.clone()].concat(), 4, &[]),

@@ -35,9 +35,12 @@ enum Next {
     Encrypted,
 }
 
+/// Reads the header at a place.
+type Step = fn(&[u8], usize) -> Option<Next>;
+
 fn open(leaf: &Leaf, finds: &mut Finds) {
     let data = leaf.data;
-    let (mut at, next): (usize, fn(&[u8], usize) -> Option<Next>) = match leaf.true_type {
+    let (mut at, next): (usize, Step) = match leaf.true_type {
         "rar" if data.starts_with(b"Rar!\x1a\x07\x01\0") => (8, rar5),
         "rar" if data.starts_with(b"Rar!\x1a\x07\0") => (7, rar4),
         "arj" => (0, arj),

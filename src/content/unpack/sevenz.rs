@@ -381,6 +381,14 @@ mod tests {
     }
 
     #[test]
+    fn bombs() {
+        // 200 MB of zeros in a few hundred bytes.
+        let (items, problems) = opened(&CONTAINER, "7z", &fixture("zeros.7z"));
+        assert_eq!(problems, ["archive.limit.ratio"]);
+        assert!(items[0].1.len() <= 16 << 20);
+    }
+
+    #[test]
     fn limits() {
         let archive = fixture("plain-header.7z");
         let method = memchr::memmem::find(&archive, b"\x21\x21\x01").unwrap();

@@ -38,10 +38,10 @@ fn open(leaf: &Leaf, finds: &mut Finds) {
                 let Next { name, map: extended, .. } = std::mem::take(&mut next);
                 let name = name.unwrap_or_else(|| path(header));
                 map.extend(extended);
-                if let Some(whole) = unfolded(&content, map) {
-                    if !finds.add_decoded(Some(name.clone()), whole) {
-                        return;
-                    }
+                if let Some(whole) = unfolded(&content, map)
+                    && !finds.add_decoded(Some(name.clone()), whole)
+                {
+                    return;
                 }
                 let is_file = !content.is_empty() || matches!(kind, 0 | b'0' | b'7');
                 if is_file && !finds.add(Item::Blob { name: Some(name), bytes: content }) {

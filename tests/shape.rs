@@ -22,6 +22,7 @@ const FLOORS: [&[&str]; 8] = [
 const HOMES: &[(&str, &[&str])] = &[
     ("aho_corasick", &["rules/", "inspect/antivirus/builtin"]),
     ("axum", &["admin/", "cli/client"]),
+    ("cab", &["content/unpack/"]),
     ("clamav_client", &["inspect/antivirus/clamd"]),
     ("clap", &["cli/"]),
     ("comfy_table", &["cli/"]),
@@ -43,6 +44,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("regex_syntax", &["rules/"]),
     ("rustls", &["net/"]),
     ("sd_notify", &["setup/service"]),
+    ("sevenz_rust2", &["content/unpack/"]),
     ("sha1", &["inspect/antivirus/builtin"]),
     ("sled", &["store/index"]),
     ("tokio_rustls", &["net/", "gateway/tls", "deliver/"]),

@@ -34,7 +34,7 @@ impl Work<'_> {
             return Some(id);
         }
         if before.is_none() {
-            self.judge_type(id, true_type, &data);
+            self.judge_type(id, true_type, &data, guess);
         }
         self.offer(id, &data, &charset, true_type, depth, guess);
         Some(id)
@@ -126,9 +126,10 @@ impl Work<'_> {
     }
 
     /// Findings that follow from the true type alone.
-    fn judge_type(&mut self, id: PartId, true_type: &'static str, data: &Bytes) {
+    fn judge_type(&mut self, id: PartId, true_type: &'static str, data: &Bytes, guess: bool) {
         let Some(part) = self.parts.get(id.0 as usize) else { return };
         let scrap = part.kind == PartKind::Reading && sniff::is_scrap(data, true_type);
+        let scrap = scrap || (guess && sniff::is_short_marked(true_type));
         let name = part.name.clone().unwrap_or_default();
         let differs = sniff::differs(part.name.as_deref(), &part.declared_type, true_type) && !data.is_empty();
         let said = format!("{true_type} by its content, declared {}: {name}", part.declared_type);

@@ -47,12 +47,14 @@ const ENDINGS: [(Family, &[&str]); 9] = [
 ];
 
 /// Declared types, by how they begin.
-const DECLARED: [(&str, Family); 24] = [
+const DECLARED: [(&str, Family); 26] = [
     ("image/svg", Text),
     ("image/", Image),
     ("audio/", Media),
     ("video/", Media),
     ("text/html", Html),
+    ("text/rtf", Office),
+    ("text/richtext", Office),
     ("text/", Text),
     ("application/pdf", Pdf),
     ("application/zip", Archive),

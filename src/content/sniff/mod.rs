@@ -66,6 +66,11 @@ pub(crate) const UNOPENED: &[&str] = &[
     "locked",
 ];
 
+/// Types told by two or three bytes and a field or two: enough for a file, not for bytes that were only guessed to be one.
+pub(crate) fn is_short_marked(true_type: &str) -> bool {
+    matches!(true_type, "arj" | "pack" | "freeze" | "pea" | "compress" | "arc" | "ext" | "fat" | "disk" | "gzip")
+}
+
 /// The types that are a zip by another name, or a zip.
 pub(crate) fn is_zip(true_type: &str) -> bool {
     matches!(true_type, "zip" | "jar" | "apk" | "epub" | "odf" | "docx" | "docm" | "xlsx" | "xlsm" | "pptx" | "pptm")

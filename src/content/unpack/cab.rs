@@ -271,7 +271,8 @@ mod tests {
     fn odd_cabinets() {
         let files =
             |files: &[(&str, &str)]| files.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.as_bytes().to_vec())).collect::<Vec<_>>();
-        let rows: &[(&[(&str, u16, u32, u32)], Vec<(String, Vec<u8>)>, &[&str])] = &[
+        type Row<'a> = (&'a [(&'a str, u16, u32, u32)], Vec<(String, Vec<u8>)>, &'a [&'a str]);
+        let rows: &[Row] = &[
             (&[("a", 0, 0, 2), ("a", 0, 2, 3)], files(&[("a", "he"), ("a", "llo")]), &[]),
             (&[("a", 0, 0, 9)], files(&[("a", "hello")]), &["archive.malformed"]),
             (&[("a", 7, 0, 5)], vec![], &["archive.malformed"]),

@@ -114,14 +114,11 @@ fn open(leaf: &Leaf, finds: &mut Finds) {
         if short || same_stream || !asked || !(kind.sure || may_hide(leaf.true_type)) {
             continue;
         }
-        let mut opened = 0;
-        for mark in memmem::find_iter(leaf.data, kind.mark).take(MARKS) {
-            let Some(at) = mark.checked_sub(kind.back).filter(|at| *at > 0) else { continue };
-            if !leaf.data.get(at..).is_some_and(kind.fits) {
-                continue;
-            }
-            if opened == MOST {
-                if kind.sure {
+        let (mut opened, mut marks) = (0, 0);
+        for mark in memmem::find_iter(leaf.data, kind.mark).take(MARKS + 1) {
+            marks += 1;
+            if opened == MOST && is_next(leaf, mark, kind) || marks > MARKS {
+                if kind.sure || kind.stream {
                     finds.unseen(
                         "archive.limit.members",
                         Reason::Limit,
@@ -130,6 +127,10 @@ fn open(leaf: &Leaf, finds: &mut Finds) {
                     );
                 }
                 break;
+            }
+            let Some(at) = mark.checked_sub(kind.back).filter(|at| *at > 0) else { continue };
+            if !leaf.data.get(at..).is_some_and(kind.fits) {
+                continue;
             }
             opened += 1;
             let gave = candidate(leaf, at, kind, finds);
@@ -141,6 +142,11 @@ fn open(leaf: &Leaf, finds: &mut Finds) {
             }
         }
     }
+}
+
+/// Whether a header stands at a mark.
+fn is_next(leaf: &Leaf, mark: usize, kind: &Kind) -> bool {
+    mark.checked_sub(kind.back).filter(|at| *at > 0).and_then(|at| leaf.data.get(at..)).is_some_and(kind.fits)
 }
 
 /// Opens what stands at `at` with the container for it; whether it gave anything.
@@ -195,7 +201,8 @@ mod tests {
             std::io::Write::write_all(&mut out, text).unwrap();
             out.finish().unwrap()
         };
-        let rows: &[(&str, &'static str, Vec<u8>, usize, &[&str])] = &[
+        type Row<'a> = (&'a str, &'static str, Vec<u8>, usize, &'a [&'a str]);
+        let rows: &[Row] = &[
             ("7z", "exe", behind(&seven), 2, &[]),
             ("7z in a text", "text", behind(&seven), 2, &[]),
             ("7z twice", "7z", [seven.clone(), seven.clone(), seven.clone()].concat(), 4, &[]),

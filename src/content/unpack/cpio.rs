@@ -63,8 +63,8 @@ fn open(leaf: &Leaf, finds: &mut Finds) {
             at += zeros;
             continue;
         }
-        let is_folder = member.mode & 0o170_000 == 0o040_000;
-        if !(is_folder && content.is_empty()) && !finds.add(Item::Blob { name: Some(name), bytes: content }) {
+        let is_file = member.mode & 0o170_000 != 0o040_000 || !content.is_empty();
+        if is_file && !finds.add(Item::Blob { name: Some(name), bytes: content }) {
             return;
         }
     }

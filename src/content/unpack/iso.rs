@@ -14,6 +14,8 @@ pub(super) const CONTAINER: Container = Container { name: "iso", opens: "ISO 966
 const SECTOR: usize = 2048;
 /// Volume descriptors looked at.
 const MAX_VOLUMES: usize = 32;
+/// Folders above a file are named up to so many bytes.
+const MAX_PATH: usize = 1024;
 /// Entries of the catalogue of boot images looked at.
 const MAX_BOOTS: usize = 64;
 
@@ -111,7 +113,8 @@ fn tree(image: &mut Image, root: &[u8], finds: &mut Finds) -> bool {
             if matches!(found.name, [0] | [1]) {
                 continue;
             }
-            let path = format!("{}{}", folder.path, image.name(found.name));
+            let above = if folder.path.len() < MAX_PATH { folder.path.as_str() } else { "" };
+            let path = format!("{above}{}", image.name(found.name));
             if found.flags & 2 != 0 {
                 if met.insert(found.start) {
                     folders.push(Folder { start: found.start, size: found.size, path: format!("{path}/") });

@@ -35,9 +35,12 @@ enum Next {
     Encrypted,
 }
 
+/// Reads the header at a place.
+type Step = fn(&[u8], usize) -> Option<Next>;
+
 fn open(leaf: &Leaf, finds: &mut Finds) {
     let data = leaf.data;
-    let (mut at, next): (usize, fn(&[u8], usize) -> Option<Next>) = match leaf.true_type {
+    let (mut at, next): (usize, Step) = match leaf.true_type {
         "rar" if data.starts_with(b"Rar!\x1a\x07\x01\0") => (8, rar5),
         "rar" if data.starts_with(b"Rar!\x1a\x07\0") => (7, rar4),
         "arj" => (0, arj),
@@ -237,7 +240,13 @@ fn lzh(data: &[u8], at: usize) -> Option<Next> {
             2 => at + 24,
             _ => at + 28,
         };
-        while let Some(length) = next(place).filter(|length| *length > field) {
+        let end = match level {
+            1 => usize::MAX,
+            2 => at + usize::from(le16(header, 0)?),
+            _ => at.saturating_add(size(le32(header, 24)?)),
+        };
+        // The headers of levels 2 and 3 end where they say: what they hold is looked at once.
+        while let Some(length) = next(place).filter(|length| *length > field && place < end) {
             let extended = data.get(place + field..)?.get(..length - field)?;
             if extended.first() == Some(&1) {
                 name = until_nul(extended.get(1..)?);
@@ -245,11 +254,7 @@ fn lzh(data: &[u8], at: usize) -> Option<Next> {
             place = place.checked_add(length)?;
             packed_here = if level == 1 { packed_here.saturating_sub(length) } else { packed_here };
         }
-        start = match level {
-            1 => place + 2,
-            2 => at + usize::from(le16(header, 0)?),
-            _ => at.saturating_add(size(le32(header, 24)?)),
-        };
+        start = if level == 1 { place + 2 } else { end };
     }
     let after = start.saturating_add(packed_here);
     let member = Member {

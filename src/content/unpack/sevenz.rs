@@ -16,6 +16,10 @@ const MAGIC: &[u8] = b"7z\xbc\xaf\x27\x1c";
 const START_SIZE: usize = 32;
 /// The longest header that is read, unpacked. The library makes an entry of some hundred bytes of each file that a header counts.
 const MAX_HEADER: u64 = 1 << 20;
+/// What a byte of a header weighs against looking at one.
+const ENTRY: usize = 128;
+/// The same for setting up the decoders of a block.
+const BLOCK: usize = 32 << 10;
 /// The biggest dictionary or model, in KiB, with what belongs to it.
 const MAX_MEMORY: usize = (64 + 1) << 10;
 /// The costliest key derivation that is tried: two to the power of this. The format's own writers use 19.
@@ -43,6 +47,9 @@ fn open(leaf: &Leaf, finds: &mut Finds) {
     let Some((size, power)) = header_size(header) else { return malformed(finds, name) };
     if size > MAX_HEADER {
         return finds.unseen("archive.limit.members", Reason::Limit, "A 7z with more members than the limit", name);
+    }
+    if !finds.look(usize::try_from(size).unwrap_or_default().saturating_mul(ENTRY)) {
+        return;
     }
     let mut passwords = vec![Password::empty()];
     if let Some(power) = power {
@@ -99,16 +106,21 @@ fn power_of(block: &Block) -> Option<u8> {
 fn blocks(archive: &Archive, known: &Password, leaf: &Leaf, finds: &mut Finds) {
     let mut right: Option<Password> = (!known.is_empty()).then(|| known.clone());
     let mut locked: Option<String> = None;
+    let mut tried = false;
     for index in 0..archive.blocks.len() {
         let Some(block) = archive.blocks.get(index) else { continue };
+        if !finds.look(BLOCK) {
+            return;
+        }
         let mut password = Password::empty();
         if let Some(power) = power_of(block) {
-            if right.is_none() {
+            if right.is_none() && !std::mem::replace(&mut tried, true) {
                 right = find_password(archive, index, power, leaf, finds);
             }
             let Some(word) = right.clone().filter(|_| power <= MAX_POWER || power == 63) else {
-                locked.get_or_insert_with(|| names(archive, index).into_iter().next().unwrap_or_default());
-                for name in names(archive, index) {
+                let names = names(archive, index);
+                locked.get_or_insert_with(|| names.first().cloned().unwrap_or_default());
+                for name in names {
                     if !finds.add(Item::Blob { name: Some(name), bytes: bytes::Bytes::new() }) {
                         return;
                     }
@@ -145,8 +157,9 @@ fn decoder<'a>(
 }
 
 fn names(archive: &Archive, index: usize) -> Vec<String> {
-    let of_block = |at: usize| archive.stream_map.file_block_index.get(at) == Some(&Some(index));
-    archive.files.iter().enumerate().filter(|(at, file)| of_block(*at) && !file.is_directory).map(|(_, file)| file.name.clone()).collect()
+    let (none, mut nothing) = (Password::empty(), Cursor::new(&[][..]));
+    let block = decoder(archive, index, &none, &mut nothing);
+    block.entries().iter().filter(|file| !file.is_directory).map(|file| file.name.clone()).collect()
 }
 
 /// Adds what is in a block; false where a limit forbids to go on.
@@ -365,6 +378,14 @@ mod tests {
         let sum = crc32(&archive[12..32]);
         archive[8..12].copy_from_slice(&sum.to_le_bytes());
         archive
+    }
+
+    #[test]
+    fn bombs() {
+        // 200 MB of zeros in a few hundred bytes.
+        let (items, problems) = opened(&CONTAINER, "7z", &fixture("zeros.7z"));
+        assert_eq!(problems, ["archive.limit.ratio"]);
+        assert!(items[0].1.len() <= 16 << 20);
     }
 
     #[test]

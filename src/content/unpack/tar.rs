@@ -38,10 +38,10 @@ fn open(leaf: &Leaf, finds: &mut Finds) {
                 let Next { name, map: extended, .. } = std::mem::take(&mut next);
                 let name = name.unwrap_or_else(|| path(header));
                 map.extend(extended);
-                if let Some(whole) = unfolded(&content, map) {
-                    if !finds.add_decoded(Some(name.clone()), whole) {
-                        return;
-                    }
+                if let Some(whole) = unfolded(&content, map)
+                    && !finds.add_decoded(Some(name.clone()), whole)
+                {
+                    return;
                 }
                 let is_file = !content.is_empty() || matches!(kind, 0 | b'0' | b'7');
                 if is_file && !finds.add(Item::Blob { name: Some(name), bytes: content }) {
@@ -126,7 +126,7 @@ fn unfolded(content: &[u8], map: Vec<(u64, u64)>) -> Option<Vec<u8>> {
     let mut whole = Vec::with_capacity(content.len());
     let mut reached = 0u64;
     for (place, piece) in pieces.into_iter().filter(|(_, piece)| !piece.is_empty()) {
-        let hole = place.saturating_sub(reached).min(64);
+        let hole = place.saturating_sub(reached).min(1);
         whole.resize(whole.len() + usize::try_from(hole).unwrap_or_default(), 0);
         whole.extend_from_slice(piece);
         reached = place.saturating_add(piece.len() as u64);

@@ -2,7 +2,7 @@
 //!
 //! Short names, for rules and findings. Programs: `exe` (PE, DOS), `elf`, `macho`, `java` (class), `dex`, `msi`, `lnk`, `script` (`#!`).
 //! Documents: `ole2`, `docx` `docm` `xlsx` `xlsm` `pptx` `pptm`, `odf`, `pdf`, `rtf`, `one`, `chm`, `tnef`. Containers: `zip`, `jar`, `apk`, `epub`,
-//! `gzip`, `bzip2`, `xz`, `lzma`, `zstd`, `compress`, `7z`, `rar`, `cab`, `tar`, `arj`, `lzh`, `ace`, `ar`, `cpio`, `iso`, `dmg`, `vhd`.
+//! `gzip`, `bzip2`, `xz`, `lzma`, `lzip`, `zstd`, `lz4`, `compress`, `pack`, `lzop`, `lrzip`, `snappy`, `szdd`, `kwaj`, `zpaq`, `rzip`, `bzip3`, `lzfse`, `7z`, `rar`, `cab`, `tar`, `arj`, `lzh`, `ace`, `ar`, `cpio`, `iso`, `dmg`, `vhd`.
 //! Text: `html`, `xml`, `mail`, `text`. Others (images, sound, film, fonts) by the usual extension: `jpg`, `png`, `mp3`. Empty: unknown.
 
 use memchr::memmem;
@@ -11,7 +11,10 @@ use memchr::memmem;
 const TEXT_HEAD: usize = 1024;
 
 /// Containers of files that nobody here opens: what is in them stays unseen, and that is a finding.
-pub(crate) const UNOPENED: [&str; 14] = ["7z", "rar", "cab", "arj", "lzh", "ace", "ar", "cpio", "iso", "dmg", "vhd", "one", "chm", "udf"];
+pub(crate) const UNOPENED: [&str; 24] = [
+    "rzip", "bzip3", "lzfse", "lzop", "szdd", "kwaj", "pack", "snappy", "lrzip", "zpaq", "7z", "rar", "cab", "arj", "lzh", "ace", "ar",
+    "cpio", "iso", "dmg", "vhd", "one", "chm", "udf",
+];
 
 /// Types that are text: readings for text apply to them.
 pub(crate) fn is_text(true_type: &str) -> bool {
@@ -102,6 +105,9 @@ fn structured(data: &[u8]) -> Option<&'static str> {
         // Fat Mach-O counts its architectures where a Java class has its version.
         return Some(if data.get(4..8).is_some_and(|n| n.starts_with(&[0, 0, 0]) && n.last() < Some(&40)) { "macho" } else { "java" });
     }
+    if let Some(name) = stream(data) {
+        return Some(name);
+    }
     let bzip2 = at(0, b"BZh") && (at(4, b"\x31\x41\x59\x26\x53\x59") || at(4, b"\x17\x72\x45\x38\x50\x90"));
     let lzh = at(2, b"-lh") && at(6, b"-") || at(2, b"-lz") && at(6, b"-");
     let rows = [
@@ -117,6 +123,33 @@ fn structured(data: &[u8]) -> Option<&'static str> {
         (memmem::find(data.get(..1024).unwrap_or(data), b"%PDF-1.").is_some(), "pdf"),
     ];
     rows.into_iter().find(|(is, _)| *is).map(|(_, name)| name)
+}
+
+/// Formats of one packed stream, the less usual ones.
+fn stream(data: &[u8]) -> Option<&'static str> {
+    let rows: [(&[u8], &str); 17] = [
+        (b"RZIP\x02", "rzip"),
+        (b"BZ3v1", "bzip3"),
+        (b"bvx2", "lzfse"),
+        (b"bvxn", "lzfse"),
+        (b"bvx-", "lzfse"),
+        (b"\x04\x22\x4d\x18", "lz4"),
+        (b"\x02\x21\x4c\x18", "lz4"),
+        (b"LZIP\0", "lzip"),
+        (b"LZIP\x01", "lzip"),
+        (b"\x89LZO\0\r\n\x1a\n", "lzop"),
+        (b"SZDD\x88\xf0\x27\x33", "szdd"),
+        (b"KWAJ\x88\xf0\x27\xd1", "kwaj"),
+        (b"\x1f\x1e", "pack"),
+        (b"\x1f\x9f", "pack"),
+        (b"\xff\x06\0\0sNaPpY", "snappy"),
+        (b"LRZI\0", "lrzip"),
+        (b"7kSt\xa0\x31\x83\xd3", "zpaq"),
+    ];
+    // What zstd was before it had a standard.
+    let old_zstd = data.first().is_some_and(|first| (0x22..=0x27).contains(first)) && data.get(1..4) == Some(b"\xb5\x2f\xfd");
+    let name = rows.into_iter().find(|(magic, _)| data.len() > 10 && data.starts_with(magic)).map(|(_, name)| name);
+    name.or(old_zstd.then_some("zstd"))
 }
 
 /// The class id of the root entry of an OLE2 file is that of Windows Installer.
@@ -167,7 +200,7 @@ pub(crate) fn is_scrap(data: &[u8], true_type: &str) -> bool {
 
 /// Whether it is a zip, or has one in it (after a program or other junk): a plausible local header, or a directory of members.
 pub(crate) fn has_zip(data: &[u8]) -> bool {
-    memmem::find_iter(data, b"PK\x03\x04").take(100).any(|at| super::unpack::zip::is_local_header(data.get(at..).unwrap_or_default()))
+    memmem::find_iter(data, b"PK\x03\x04").any(|at| super::unpack::zip::is_local_header(data.get(at..).unwrap_or_default()))
         || super::unpack::zip::has_directory(data)
 }
 

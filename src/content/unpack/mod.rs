@@ -7,7 +7,9 @@
 pub(crate) mod bomb;
 mod bzip2;
 mod compress;
+mod deflate;
 mod gzip;
+mod lz4;
 mod lzip;
 mod lzma;
 mod stream;
@@ -41,6 +43,7 @@ pub(crate) const CONTAINERS: &[Container] = &[
     lzma::CONTAINER,
     lzip::CONTAINER,
     zstd::CONTAINER,
+    lz4::CONTAINER,
     compress::CONTAINER,
     zlib::CONTAINER,
     tar::CONTAINER,

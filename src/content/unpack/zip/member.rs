@@ -4,7 +4,7 @@ use bytes::Bytes;
 use memchr::memmem;
 
 use super::super::super::find::Finds;
-use super::super::stream::How;
+use super::super::stream::{How, UNPACKING};
 use super::headers::{CENTRAL, DESCRIPTOR, Header, LOCAL, ZIP64, crc_of, is_local_header, u32_at};
 use super::methods::{self, GUESSES, Outcome, STORED};
 
@@ -159,7 +159,7 @@ impl Trial<'_, '_> {
         let said = self.ends.last().map_or(packed.len(), |end| end.saturating_sub(self.start));
         let outcome = methods::unpack(method, flags, self.member.size(), (packed, said), finds, name);
         let end = self.start.saturating_add(outcome.used);
-        let going_on = finds.look(outcome.used.saturating_add(256)) && outcome.how != How::Limit;
+        let going_on = finds.look(outcome.used.saturating_mul(UNPACKING).saturating_add(256)) && outcome.how != How::Limit;
         let right = outcome.how == How::Whole && self.is_right(&outcome.bytes, end);
         // What is guessed counts where the checksum is right, or it fills the member to its end.
         let fits = outcome.how == How::Whole && !outcome.bytes.is_empty() && self.ends.contains(&end);

@@ -50,6 +50,7 @@ fn open(leaf: &Leaf, finds: &mut Finds) {
     let mut open = Open {
         data: leaf.data,
         archive,
+        in_pieces: matches!(leaf.true_type, "ole2" | "msi"),
         passwords,
         finds,
         done: BTreeMap::new(),
@@ -60,7 +61,10 @@ fn open(leaf: &Leaf, finds: &mut Finds) {
         derivations: 0,
     };
     let complete = open.all().is_some();
-    let Open { members, locked, opened, .. } = open;
+    if complete && open.members == 0 && !leaf.data.starts_with(b"PK\x05\x06") {
+        open.damaged("A zip in which no member can be found", "");
+    }
+    let Open { locked, opened, .. } = open;
     match (locked, opened) {
         (Some(name), _) => finds.locked("archive.encrypted", "An encrypted archive", &format!("{archive}: {name}")),
         (None, Some(name)) => {
@@ -69,15 +73,14 @@ fn open(leaf: &Leaf, finds: &mut Finds) {
         }
         (None, None) => {}
     }
-    if complete && members == 0 && !leaf.data.starts_with(b"PK\x05\x06") {
-        finds.unseen("archive.malformed", Reason::Malformed, "A zip in which no member can be found", archive);
-    }
 }
 
 /// An archive being opened.
 struct Open<'o, 'f> {
     data: &'o Bytes,
     archive: &'o str,
+    /// It stands in a file that keeps content in pieces, which another reader puts together: damage is to be expected.
+    in_pieces: bool,
     passwords: &'f [String],
     finds: &'o mut Finds<'f>,
     /// Where data of members starts and ends.
@@ -110,8 +113,7 @@ impl Open<'_, '_> {
         for (place, listed) in &directory.members {
             let Some((local, start)) = headers::local(data, *place) else {
                 let name = listed.first().map(|header| header.name.as_str()).unwrap_or_default();
-                let evidence = format!("{}: {name}", self.archive);
-                self.finds.unseen("archive.malformed", Reason::Malformed, "A zip lists a member that is not there", &evidence);
+                self.damaged("A zip lists a member that is not there", name);
                 self.members += 1;
                 continue;
             };
@@ -148,6 +150,15 @@ impl Open<'_, '_> {
             expected = self.member(&Member { headers: vec![&local], start, behind: None })?;
         }
         Some(())
+    }
+
+    fn damaged(&mut self, words: &'static str, name: &str) {
+        let evidence = format!("{}: {name}", self.archive);
+        if self.in_pieces {
+            self.finds.note("archive.malformed", words, &evidence);
+        } else {
+            self.finds.unseen("archive.malformed", Reason::Malformed, words, &evidence);
+        }
     }
 
     fn disagree(&mut self, what: &str) {
@@ -203,6 +214,7 @@ impl Open<'_, '_> {
                     self.disagree(&format!("{name}: the checksum of the content"));
                 }
             }
+            Some(How::Broken) => self.damaged("Packed data that cannot be unpacked", name),
             Some(how) => complain(self.finds, how, &format!("{}: {name}", self.archive)),
             None => {}
         }

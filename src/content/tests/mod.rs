@@ -1,7 +1,6 @@
 //! Tests of the decomposition as a whole. Details are tested beside the code that has them.
 
 mod bombs;
-mod box_tmp;
 mod corpus;
 mod fixtures;
 mod structure;

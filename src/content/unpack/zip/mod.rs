@@ -19,7 +19,7 @@ use self::directory::Directory;
 use self::headers::{DESCRIPTOR, LOCAL, u32_at};
 use self::member::{Member, Readings};
 use super::super::find::{Finds, Item, Leaf};
-use super::super::sniff;
+use super::super::{passwords, sniff};
 use super::Container;
 use super::stream::{How, complain};
 use crate::mail::Reason;
@@ -45,13 +45,18 @@ pub(crate) fn has_directory(data: &[u8]) -> bool {
 }
 
 fn open(leaf: &Leaf, finds: &mut Finds) {
-    let passwords = finds.passwords();
     let archive = leaf.name.unwrap_or_default();
+    let mut passwords = finds.passwords().to_vec();
+    if !passwords.is_empty() {
+        // Programs show the comment of an archive.
+        let comment = directory::comment(leaf.data);
+        passwords.extend(passwords::candidates(comment.iter().map(String::as_str), std::iter::empty()));
+    }
     let mut open = Open {
         data: leaf.data,
         archive,
         in_pieces: matches!(leaf.true_type, "ole2" | "msi"),
-        passwords,
+        passwords: &passwords,
         finds,
         done: BTreeMap::new(),
         members: 0,
@@ -81,7 +86,7 @@ struct Open<'o, 'f> {
     archive: &'o str,
     /// It stands in a file that keeps content in pieces, which another reader puts together: damage is to be expected.
     in_pieces: bool,
-    passwords: &'f [String],
+    passwords: &'o [String],
     finds: &'o mut Finds<'f>,
     /// Where data of members starts and ends.
     done: BTreeMap<usize, usize>,
@@ -186,7 +191,7 @@ impl Open<'_, '_> {
         };
         if encrypted && !readings.right {
             // What an encrypted member gives without its password is noise.
-            let limited = readings.how == Some(How::Limit);
+            let limited = readings.how == Some(How::Limit) || readings.stop;
             let plain = if limited { None } else { self.decrypt(member, &ends) };
             let Some(plain) = plain else {
                 self.locked.get_or_insert_with(|| name.clone());
@@ -202,7 +207,9 @@ impl Open<'_, '_> {
         }
         self.done.insert(member.start, readings.end);
         self.judge(&readings, &name);
-        self.add(readings, &names)
+        let stop = readings.stop;
+        let end = self.add(readings, &names);
+        end.filter(|_| !stop)
     }
 
     /// Says what is wrong with a member.

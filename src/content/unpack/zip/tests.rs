@@ -170,6 +170,11 @@ fn passwords() {
             opened_by(open, "a.zip", &data[..at], &right[2..3]);
         }
     }
+    let mut commented = fixture("locked-aes128.zip");
+    let len = commented.len();
+    commented[len - 2] = 18;
+    commented.extend(b"password: winter26");
+    assert_eq!(opened_by(open, "a.zip", &commented, &passwords(&["wrong"])).1, ["archive.password_in_text"]);
     // Many wrong ones open nothing.
     let many: Vec<String> = (0..2000).map(|n| format!("w{n}")).collect();
     assert_eq!(opened_by(open, "a.zip", &fixture("locked-copy.zip"), &many).1, ["archive.encrypted"]);

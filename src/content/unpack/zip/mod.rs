@@ -216,11 +216,8 @@ impl Open<'_, '_> {
     fn judge(&mut self, readings: &Readings, name: &str) {
         match readings.how {
             _ if readings.right => {}
-            _ if readings.whole => {
-                if !readings.contents.is_empty() {
-                    self.disagree(&format!("{name}: the checksum of the content"));
-                }
-            }
+            _ if readings.whole && readings.contents.is_empty() => {}
+            _ if readings.whole => self.disagree(&format!("{name}: the checksum of the content")),
             Some(How::Broken) => self.damaged("Packed data that cannot be unpacked", name),
             Some(how) => complain(self.finds, how, &format!("{}: {name}", self.archive)),
             None => {}

@@ -11,9 +11,9 @@
 //! are read after it and give parts of kind `Reading`, for content that has not been seen yet. What is found inside decoded bytes goes back
 //! onto the list, so nothing recurses.
 //!
-//! Findings have the check `decompose`. `mime.*` and `doc.macros` are notes. `mime.limit.*`, `archive.limit.*` (limit), `archive.malformed`
-//! (malformed), `archive.unknown` and `mime.partial` (unknown container) mean *could not tell*. `archive.encrypted` and `doc.encrypted` are
-//! of class encrypted.
+//! Findings have the check `decompose`. `mime.*`, `archive.zip_disagrees`, `archive.password_in_text` and `doc.macros` are notes.
+//! `mime.limit.*`, `archive.limit.*` (limit), `archive.malformed` (malformed), `archive.unknown` and `mime.partial` (unknown container)
+//! mean *could not tell*. `archive.encrypted` and `doc.encrypted` are of class encrypted.
 
 mod cuts;
 mod find;

@@ -332,7 +332,7 @@ fn looks_like_one(word: &str) -> bool {
     let (letter, digit) = (has(char::is_alphabetic), has(|c| c.is_ascii_digit()));
     let sign = has(|c| matches!(c, '!' | '@' | '#' | '$' | '%' | '^' | '&' | '*' | '+' | '_' | '~'));
     let mixed = inner.chars().skip(1).any(char::is_uppercase) && has(char::is_lowercase);
-    (3..=40).contains(&inner.len()) && ((letter && digit) || (letter && sign) || (digit && sign) || mixed)
+    (3..=40).contains(&inner.len()) && (mixed || [letter, digit, sign].iter().filter(|is| **is).count() >= 2)
 }
 
 /// Addresses and links are no passwords.
@@ -441,11 +441,11 @@ mod tests {
 
     #[test]
     fn bounded_and_each_once() {
-        let long: String = (0..50_000).map(|n| format!("password: a{n}b x{n}y\n")).collect();
+        let long: String = (0..10_000).map(|n| format!("password: a{n}b x{n}y\n")).collect();
         let found = of(&long);
         assert!(found.len() <= MOST && found.iter().collect::<HashSet<_>>().len() == found.len());
         assert!(found.contains(&"infected".to_owned()) && found[0] == "a0b");
-        assert!(of(&"password ".repeat(50_000)).len() <= MOST);
+        assert!(of(&"password ".repeat(10_000)).len() <= MOST);
         for text in ["", "password", "password:", "İPASSWORD: x", "\u{0}password=\u{301}"] {
             of(text);
         }

@@ -24,7 +24,6 @@ pub(crate) const UNOPENED: &[&str] = &[
     "vhd",
     "chm",
     "udf",
-    "lz4",
     "snappy",
     "lzop",
     "zpaq",
@@ -162,6 +161,10 @@ fn structured(data: &[u8]) -> Option<&'static str> {
         // Fat Mach-O counts its architectures where a Java class has its version.
         return Some(if data.get(4..8).is_some_and(|n| n.starts_with(&[0, 0, 0]) && n.last() < Some(&40)) { "macho" } else { "java" });
     }
+    // What zstd was before it had a standard.
+    if matches!(data, [0x22..=0x27, 0xb5, 0x2f, 0xfd, ..]) {
+        return Some("zstd");
+    }
     let bzip2 = at(0, b"BZh") && (at(4, b"\x31\x41\x59\x26\x53\x59") || at(4, b"\x17\x72\x45\x38\x50\x90"));
     let rows = [
         (bzip2, "bzip2"),
@@ -220,7 +223,7 @@ pub(crate) fn is_scrap(data: &[u8], true_type: &str) -> bool {
 
 /// Whether it is a zip, or has one in it (after a program or other junk): a plausible local header, or a directory of members.
 pub(crate) fn has_zip(data: &[u8]) -> bool {
-    memmem::find_iter(data, b"PK\x03\x04").take(100).any(|at| super::unpack::zip::is_local_header(data.get(at..).unwrap_or_default()))
+    memmem::find_iter(data, b"PK\x03\x04").any(|at| super::unpack::zip::is_local_header(data.get(at..).unwrap_or_default()))
         || super::unpack::zip::has_directory(data)
 }
 

@@ -1,9 +1,10 @@
 //! bzip2: several streams one after the other as one file.
 
-use ::bzip2::bufread::BzDecoder;
+use ::bzip2::{Decompress, Status};
 
 use super::super::find::{Finds, Leaf};
 use super::Container;
+use super::deflate::{Decoder, Stream};
 use super::stream::{self, Format, Piece, quietly};
 
 pub(super) const CONTAINER: Container = Container {
@@ -23,8 +24,17 @@ fn starts(bytes: &[u8]) -> bool {
 
 /// Unpacks the stream at the start of `rest`.
 pub(super) fn one(rest: &[u8], finds: &mut Finds, name: &str) -> Piece {
-    let mut decoder = BzDecoder::new(rest);
+    let mut decoder = Stream::new(rest, Decompress::new(false));
     let (bytes, how) = quietly(finds, &mut decoder, rest.len(), name);
-    let used = usize::try_from(decoder.total_in()).unwrap_or(usize::MAX).min(rest.len());
-    Piece { bytes, how, used, name: None }
+    Piece { bytes, how, used: decoder.used(), name: None }
+}
+
+impl Decoder for Decompress {
+    fn step(&mut self, packed: &[u8], out: &mut [u8]) -> Result<bool, ()> {
+        self.decompress(packed, out).map(|status| status == Status::StreamEnd).map_err(|_| ())
+    }
+
+    fn totals(&self) -> (u64, u64) {
+        (self.total_in(), self.total_out())
+    }
 }

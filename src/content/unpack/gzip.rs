@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use flate2::Crc;
-use flate2::bufread::DeflateDecoder;
 
 use super::super::find::{Finds, Leaf};
 use super::Container;
+use super::deflate::Stream;
 use super::stream::{self, Format, How, Piece, quietly};
 
 pub(super) const CONTAINER: Container = Container {
@@ -27,9 +27,9 @@ fn one(rest: &[u8], finds: &mut Finds, name: &str) -> Piece {
     let starts = [header.as_ref().map(|header| header.len), Some(PLAIN)];
     for start in starts.into_iter().flatten() {
         let Some(packed) = rest.get(start..) else { continue };
-        let mut decoder = DeflateDecoder::new(packed);
+        let mut decoder = Stream::deflate(packed, false);
         let (bytes, how) = quietly(finds, &mut decoder, packed.len(), name);
-        let used = start.saturating_add(usize::try_from(decoder.total_in()).unwrap_or(usize::MAX)).min(rest.len());
+        let used = start + decoder.used();
         if bytes.len() > best.bytes.len() || how == How::Whole || how == How::Limit {
             best = Piece { bytes, how, used, name: None };
         }

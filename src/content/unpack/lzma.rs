@@ -61,6 +61,8 @@ fn one(rest: &[u8], finds: &mut Finds, name: &str) -> Piece {
         Err(error) if error.kind() == std::io::ErrorKind::OutOfMemory => return Piece::none(How::Large),
         Err(_) => return Piece::none(How::Broken),
     };
+    // What comes out before damage is handed out first.
+    reader.set_defer_errors(true);
     let (bytes, how) = quietly(finds, &mut reader, rest.len(), name);
     Piece { bytes, how, used: used(rest, reader), name: None }
 }
@@ -79,6 +81,8 @@ pub(super) fn raw(rest: &[u8], properties: u8, dictionary: u32, size: u64, finds
     let Ok(mut reader) = LzmaReader::new_with_props(rest, size, properties, dictionary, None) else {
         return (Bytes::new(), How::Broken, 0);
     };
+    // What comes out before damage is handed out first.
+    reader.set_defer_errors(true);
     let (bytes, how) = quietly(finds, &mut reader, rest.len(), name);
     (bytes, how, used(rest, reader))
 }

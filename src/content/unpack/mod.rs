@@ -18,6 +18,8 @@ mod le;
 mod lenient;
 pub(crate) mod listed;
 mod lzfu;
+mod deflate;
+mod lz4;
 mod lzip;
 mod lzma;
 mod ole2;
@@ -73,6 +75,7 @@ pub(crate) const CONTAINERS: &[Container] = &[
     lzma::CONTAINER,
     lzip::CONTAINER,
     zstd::CONTAINER,
+    lz4::CONTAINER,
     compress::CONTAINER,
     zlib::CONTAINER,
     ole2::CONTAINER,

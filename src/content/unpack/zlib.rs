@@ -1,10 +1,10 @@
 //! Deflate outside of other formats: with a header and checksum (zlib, RFC 1950), known by its look; without, where the name says so.
 
 use bytes::Bytes;
-use flate2::bufread::{DeflateDecoder, ZlibDecoder};
 
 use super::super::find::{Finds, Item, Leaf};
 use super::Container;
+use super::deflate::Stream;
 use super::stream::{How, complain, is_named, quietly};
 
 pub(super) const CONTAINER: Container =
@@ -43,15 +43,15 @@ fn open(leaf: &Leaf, finds: &mut Finds) {
     let mut best = (Bytes::new(), How::Broken);
     if has_header(data) {
         let dictionary = data.get(1).is_some_and(|flags| flags & 0x20 != 0);
-        let (bytes, how) = quietly(finds, ZlibDecoder::new(data.as_ref()), data.len(), name);
+        let (bytes, how) = quietly(finds, Stream::deflate(data, true), data.len(), name);
         let how = if dictionary && how == How::Broken { How::Unknown } else { how };
         best = (bytes, how);
     }
     if matches!(best.1, How::Broken | How::Unknown) && best.0.is_empty() && (sure || !usual(data)) {
-        let mut decoder = DeflateDecoder::new(data.as_ref());
+        let mut decoder = Stream::deflate(data, false);
         let (bytes, how) = quietly(finds, &mut decoder, data.len(), name);
         // By chance a few bytes may look like a stream: a guess has to take nearly all of them.
-        let left = data.len().saturating_sub(usize::try_from(decoder.total_in()).unwrap_or(usize::MAX));
+        let left = data.len() - decoder.used();
         let fits = sure || how == How::Limit || (how == How::Whole && left <= 8);
         best = if fits && !bytes.is_empty() { (bytes, how) } else { (Bytes::new(), best.1) };
     }

@@ -10,7 +10,7 @@ use super::stream::{self, Format, How, Piece, WINDOW, quietly};
 pub(super) const CONTAINER: Container = Container {
     name: "zstd",
     opens: "zstd files",
-    is: |leaf| leaf.true_type == "zstd" || behind_skippable(leaf.data).is_some(),
+    is: |leaf| leaf.true_type == "zstd" || behind_skippable(leaf.data, |bytes| bytes.starts_with(MAGIC)).is_some(),
     open: |leaf: &Leaf, finds: &mut Finds| stream::open(leaf, finds, &FORMAT),
 };
 
@@ -21,18 +21,18 @@ const MAX_SKIPPED: usize = 1000;
 const FORMAT: Format = Format { magic: MAGIC, starts: |bytes| bytes.starts_with(MAGIC) || skippable(bytes).is_some(), one };
 
 /// The size of the skippable frame that starts here.
-fn skippable(bytes: &[u8]) -> Option<usize> {
+pub(super) fn skippable(bytes: &[u8]) -> Option<usize> {
     let (magic, rest) = bytes.split_first_chunk::<4>()?;
     let size = u32::from_le_bytes(*rest.first_chunk::<4>()?);
     (u32::from_le_bytes(*magic) & 0xffff_fff0 == 0x184d_2a50).then(|| usize::try_from(size).unwrap_or(usize::MAX).saturating_add(8))
 }
 
-/// Where the first frame with content stands behind skippable ones.
-fn behind_skippable(bytes: &[u8]) -> Option<usize> {
+/// Where the first frame with content stands behind skippable ones, if it is one of these.
+pub(super) fn behind_skippable(bytes: &[u8], is_frame: fn(&[u8]) -> bool) -> Option<usize> {
     let mut at = 0usize;
     for _ in 0..MAX_SKIPPED {
         let rest = bytes.get(at..)?;
-        if rest.starts_with(MAGIC) {
+        if is_frame(rest) {
             return Some(at);
         }
         at = at.saturating_add(skippable(rest)?);

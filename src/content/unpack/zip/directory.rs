@@ -107,3 +107,11 @@ impl Directory {
         }
     }
 }
+
+/// The comment behind the last end record, if there is one.
+pub(super) fn comment(data: &[u8]) -> Option<String> {
+    let end = memmem::rfind(data, END)?;
+    let text = data.get(end.checked_add(22)?..)?;
+    let text = text.get(..text.len().min(1 << 16))?;
+    text.iter().any(u8::is_ascii_alphanumeric).then(|| String::from_utf8_lossy(text).into_owned())
+}

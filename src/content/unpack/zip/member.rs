@@ -4,7 +4,7 @@ use bytes::Bytes;
 use memchr::memmem;
 
 use super::super::super::find::Finds;
-use super::super::stream::How;
+use super::super::stream::{How, UNPACKING};
 use super::headers::{CENTRAL, DESCRIPTOR, Header, LOCAL, ZIP64, crc_of, is_local_header, u32_at};
 use super::methods::{self, GUESSES, Outcome, STORED};
 
@@ -31,6 +31,8 @@ pub(super) struct Readings {
     pub how: Option<How>,
     /// Where its data ends.
     pub end: usize,
+    /// No effort or no time is left.
+    pub stop: bool,
 }
 
 impl Member<'_> {
@@ -159,7 +161,8 @@ impl Trial<'_, '_> {
         let said = self.ends.last().map_or(packed.len(), |end| end.saturating_sub(self.start));
         let outcome = methods::unpack(method, flags, self.member.size(), (packed, said), finds, name);
         let end = self.start.saturating_add(outcome.used);
-        let going_on = finds.look(outcome.used.saturating_add(256)) && outcome.how != How::Limit;
+        self.found.stop |= !finds.look(outcome.used.saturating_mul(UNPACKING).saturating_add(256));
+        let going_on = !self.found.stop && outcome.how != How::Limit;
         let right = outcome.how == How::Whole && self.is_right(&outcome.bytes, end);
         // What is guessed counts where the checksum is right, or it fills the member to its end.
         let fits = outcome.how == How::Whole && !outcome.bytes.is_empty() && self.ends.contains(&end);
@@ -175,12 +178,12 @@ impl Trial<'_, '_> {
         for (n, end) in self.ends.iter().enumerate() {
             let end = (*end).min(self.data.len());
             let bytes = self.data.slice(self.start.min(end)..end);
-            let going_on = finds.look(bytes.len());
+            self.found.stop |= !finds.look(bytes.len());
             let right = self.is_right(&bytes, end);
             if right || n + 1 == self.ends.len() {
                 self.add(Outcome { bytes, how: How::Whole, used: 0 }, right, end);
             }
-            if !going_on {
+            if self.found.stop {
                 return false;
             }
         }

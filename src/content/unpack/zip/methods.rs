@@ -5,10 +5,10 @@ use std::io::{Error, ErrorKind, Read};
 
 use bytes::Bytes;
 use deflate64::InflaterManaged;
-use flate2::bufread::DeflateDecoder;
 use ppmd_rust::{Ppmd8Decoder, RestoreMethod};
 
 use super::super::super::find::Finds;
+use super::super::deflate::Stream;
 use super::super::stream::{How, WINDOW, quietly};
 use super::super::{bzip2, lzma, xz, zstd};
 use super::headers::{u16_at, u32_at};
@@ -45,9 +45,9 @@ pub(super) fn unpack(method: u16, flags: u16, size: u64, (packed, said): (&[u8],
     let piece = |piece: super::super::stream::Piece| Outcome { bytes: piece.bytes, how: piece.how, used: piece.used };
     match method {
         8 => {
-            let mut decoder = DeflateDecoder::new(packed);
+            let mut decoder = Stream::deflate(packed, false);
             let (bytes, how) = quietly(finds, &mut decoder, said, name);
-            Outcome { bytes, how, used: usize::try_from(decoder.total_in()).unwrap_or(usize::MAX).min(packed.len()) }
+            Outcome { bytes, how, used: decoder.used() }
         }
         9 => {
             let mut decoder = Deflate64 { rest: packed, inflater: Box::new(InflaterManaged::new()) };

@@ -19,7 +19,7 @@ use self::directory::Directory;
 use self::headers::{DESCRIPTOR, LOCAL, u32_at};
 use self::member::{Member, Readings};
 use super::super::find::{Finds, Item, Leaf};
-use super::super::sniff;
+use super::super::{passwords, sniff};
 use super::Container;
 use super::stream::{How, complain};
 use crate::mail::Reason;
@@ -45,12 +45,18 @@ pub(crate) fn has_directory(data: &[u8]) -> bool {
 }
 
 fn open(leaf: &Leaf, finds: &mut Finds) {
-    let passwords = finds.passwords();
     let archive = leaf.name.unwrap_or_default();
+    let mut passwords = finds.passwords().to_vec();
+    if !passwords.is_empty() {
+        // Programs show the comment of an archive.
+        let comment = directory::comment(leaf.data);
+        passwords.extend(passwords::candidates(comment.iter().map(String::as_str), std::iter::empty()));
+    }
     let mut open = Open {
         data: leaf.data,
         archive,
-        passwords,
+        in_pieces: matches!(leaf.true_type, "ole2" | "msi"),
+        passwords: &passwords,
         finds,
         done: BTreeMap::new(),
         members: 0,
@@ -60,7 +66,10 @@ fn open(leaf: &Leaf, finds: &mut Finds) {
         derivations: 0,
     };
     let complete = open.all().is_some();
-    let Open { members, locked, opened, .. } = open;
+    if complete && open.members == 0 && !leaf.data.starts_with(b"PK\x05\x06") {
+        open.damaged("A zip in which no member can be found", "");
+    }
+    let Open { locked, opened, .. } = open;
     match (locked, opened) {
         (Some(name), _) => finds.locked("archive.encrypted", "An encrypted archive", &format!("{archive}: {name}")),
         (None, Some(name)) => {
@@ -69,16 +78,15 @@ fn open(leaf: &Leaf, finds: &mut Finds) {
         }
         (None, None) => {}
     }
-    if complete && members == 0 && !leaf.data.starts_with(b"PK\x05\x06") {
-        finds.unseen("archive.malformed", Reason::Malformed, "A zip in which no member can be found", archive);
-    }
 }
 
 /// An archive being opened.
 struct Open<'o, 'f> {
     data: &'o Bytes,
     archive: &'o str,
-    passwords: &'f [String],
+    /// It stands in a file that keeps content in pieces, which another reader puts together: damage is to be expected.
+    in_pieces: bool,
+    passwords: &'o [String],
     finds: &'o mut Finds<'f>,
     /// Where data of members starts and ends.
     done: BTreeMap<usize, usize>,
@@ -110,8 +118,7 @@ impl Open<'_, '_> {
         for (place, listed) in &directory.members {
             let Some((local, start)) = headers::local(data, *place) else {
                 let name = listed.first().map(|header| header.name.as_str()).unwrap_or_default();
-                let evidence = format!("{}: {name}", self.archive);
-                self.finds.unseen("archive.malformed", Reason::Malformed, "A zip lists a member that is not there", &evidence);
+                self.damaged("A zip lists a member that is not there", name);
                 self.members += 1;
                 continue;
             };
@@ -150,6 +157,15 @@ impl Open<'_, '_> {
         Some(())
     }
 
+    fn damaged(&mut self, words: &'static str, name: &str) {
+        let evidence = format!("{}: {name}", self.archive);
+        if self.in_pieces {
+            self.finds.note("archive.malformed", words, &evidence);
+        } else {
+            self.finds.unseen("archive.malformed", Reason::Malformed, words, &evidence);
+        }
+    }
+
     fn disagree(&mut self, what: &str) {
         let evidence = format!("{}: {what}", self.archive);
         self.finds.note("archive.zip_disagrees", "Headers of a zip that contradict each other", &evidence);
@@ -175,7 +191,7 @@ impl Open<'_, '_> {
         };
         if encrypted && !readings.right {
             // What an encrypted member gives without its password is noise.
-            let limited = readings.how == Some(How::Limit);
+            let limited = readings.how == Some(How::Limit) || readings.stop;
             let plain = if limited { None } else { self.decrypt(member, &ends) };
             let Some(plain) = plain else {
                 self.locked.get_or_insert_with(|| name.clone());
@@ -191,18 +207,18 @@ impl Open<'_, '_> {
         }
         self.done.insert(member.start, readings.end);
         self.judge(&readings, &name);
-        self.add(readings, &names)
+        let stop = readings.stop;
+        let end = self.add(readings, &names);
+        end.filter(|_| !stop)
     }
 
     /// Says what is wrong with a member.
     fn judge(&mut self, readings: &Readings, name: &str) {
         match readings.how {
             _ if readings.right => {}
-            _ if readings.whole => {
-                if !readings.contents.is_empty() {
-                    self.disagree(&format!("{name}: the checksum of the content"));
-                }
-            }
+            _ if readings.whole && readings.contents.is_empty() => {}
+            _ if readings.whole => self.disagree(&format!("{name}: the checksum of the content")),
+            Some(How::Broken) => self.damaged("Packed data that cannot be unpacked", name),
             Some(how) => complain(self.finds, how, &format!("{}: {name}", self.archive)),
             None => {}
         }

@@ -3,6 +3,7 @@ use std::io::{Cursor, Write};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
+use super::super::super::limits::{Budget, Limits};
 use super::super::stream::opened as opened_by;
 use super::super::stream::tests::{fixture, lines};
 use super::headers::{CENTRAL, LOCAL};
@@ -49,9 +50,12 @@ fn members_are_found_whatever_the_directory_says() {
     assert_eq!(opened(&whole[..directory(&whole)]), (want(), vec![]), "no directory");
     let hidden = archive(&[("c.txt", b"hidden", CompressionMethod::Stored)]);
     let (items, problems) = opened(&[&hidden[..directory(&hidden)], &whole[..]].concat());
-    assert!(has(&items, b"hidden") && items.len() == 3 && problems == ["archive.zip_disagrees"], "{items:?} {problems:?}");
+    // Where directory and offsets fit at two places, both are read.
+    assert!(has(&items, b"hidden") && want().iter().all(|one| items.contains(one)), "{items:?}");
+    assert!(!problems.is_empty() && problems.iter().all(|code| *code == "archive.zip_disagrees"), "{problems:?}");
     let concatenated = [&hidden[..], &whole[..]].concat();
-    assert_eq!(opened(&concatenated).0.len(), 3);
+    let (items, _) = opened(&concatenated);
+    assert!(has(&items, b"hidden") && want().iter().all(|one| items.contains(one)), "{items:?}");
     // An end record that leads to nothing, behind the right one; twenty of them; an archive in the comment of another.
     let fake = b"PK\x05\x06\0\0\0\0\x01\0\x01\0\x10\0\0\0\x10\0\0\0\0\0";
     assert_eq!(opened(&[&whole[..], fake].concat()).0, want());
@@ -159,13 +163,18 @@ fn passwords() {
         assert_eq!(items[0].1, lines(60), "{name}");
         let (items, _) = opened_by(open, "a.zip", &data[..directory(&data)], &right);
         assert_eq!(items[0].1, lines(60), "{name} without a directory");
-        for at in (0..data.len()).step_by(3) {
+        for at in (0..data.len()).step_by(17) {
             let mut flipped = data.clone();
             flipped[at] ^= 0xff;
             opened_by(open, "a.zip", &flipped, &right[2..3]);
             opened_by(open, "a.zip", &data[..at], &right[2..3]);
         }
     }
+    let mut commented = fixture("locked-aes128.zip");
+    let len = commented.len();
+    commented[len - 2] = 18;
+    commented.extend(b"password: winter26");
+    assert_eq!(opened_by(open, "a.zip", &commented, &passwords(&["wrong"])).1, ["archive.password_in_text"]);
     // Many wrong ones open nothing.
     let many: Vec<String> = (0..2000).map(|n| format!("w{n}")).collect();
     assert_eq!(opened_by(open, "a.zip", &fixture("locked-copy.zip"), &many).1, ["archive.encrypted"]);
@@ -221,4 +230,53 @@ fn cut_and_flipped_at_every_byte() {
         flipped[at] ^= 0xff;
         opened(&flipped);
     }
+}
+
+/// An archive whose members are all the same deflated bytes: every local header but the last stands before the next one (as in the bombs
+/// of David Fifield), and the data is read `count` times.
+fn overlapping(count: usize, packed: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut listed = Vec::new();
+    for n in 0..count {
+        let at = u32::try_from(out.len()).unwrap();
+        // Each header has an extra field that reaches to the end of the last header.
+        let extra = (count - 1 - n) * 31;
+        out.extend(b"PK\x03\x04\x14\0\0\0\x08\0\0\0\0\0\x01\0\0\0");
+        out.extend((packed.len() as u32).to_le_bytes());
+        out.extend([0; 4]);
+        out.extend([1, 0]);
+        out.extend((extra as u16).to_le_bytes());
+        out.push(b'a');
+        listed.extend(b"PK\x01\x02\x14\0\x14\0\0\0\x08\0\0\0\0\0\x01\0\0\0");
+        listed.extend((packed.len() as u32).to_le_bytes());
+        listed.extend([0; 4]);
+        listed.extend([1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        listed.extend(at.to_le_bytes());
+        listed.push(b'a');
+    }
+    out.extend(packed);
+    let (at, size) = (out.len() as u32, listed.len() as u32);
+    out.extend(listed);
+    out.extend(b"PK\x05\x06\0\0\0\0\x01\0\x01\0");
+    out.extend(size.to_le_bytes());
+    out.extend(at.to_le_bytes());
+    out.extend([0, 0]);
+    out
+}
+
+#[test]
+fn overlapping_members_are_bounded() {
+    let (items, problems) = opened(&overlapping(1000, &super::super::bomb::zeros(10)));
+    let all: usize = items.iter().map(|(_, bytes)| bytes.len()).sum();
+    assert!(problems.contains(&"archive.limit.bytes") || problems.contains(&"archive.limit.ratio"), "{problems:?}");
+    assert!(all <= 256_000_000);
+    // A stream of empty blocks gives nothing, however often it is read.
+    let mut empty = [0, 0, 0, 0xff, 0xff].repeat(200_000);
+    empty.extend([1, 0, 0, 0xff, 0xff]);
+    let limits = Limits { effort: "100MB".parse().unwrap(), ..Limits::default() };
+    let mut budget = Budget::new(&limits);
+    let mut finds = Finds::new(&mut budget, 10_000);
+    let data = Bytes::from(overlapping(2000, &empty));
+    open(&Leaf { data: &data, name: None, declared: "", charset: "", true_type: "zip" }, &mut finds);
+    assert!(finds.problems.iter().any(|problem| problem.code == "mime.limit.effort") && finds.items.len() < 20);
 }

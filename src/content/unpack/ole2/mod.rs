@@ -86,3 +86,6 @@ fn streams(file: &Compound, document: &str, finds: &mut Finds) -> Option<Vec<Str
     Some(streams)
 }
 
+
+#[cfg(test)]
+mod tests;

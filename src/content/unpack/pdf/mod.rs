@@ -343,3 +343,6 @@ fn line_end(data: &[u8], at: usize) -> usize {
         _ => at,
     }
 }
+
+#[cfg(test)]
+mod tests;

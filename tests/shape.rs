@@ -22,6 +22,7 @@ const FLOORS: [&[&str]; 8] = [
 const HOMES: &[(&str, &[&str])] = &[
     ("aho_corasick", &["rules/", "inspect/antivirus/builtin"]),
     ("axum", &["admin/", "cli/client"]),
+    ("cfb", &["content/unpack/"]),
     ("clamav_client", &["inspect/antivirus/clamd"]),
     ("clap", &["cli/"]),
     ("comfy_table", &["cli/"]),
@@ -35,9 +36,11 @@ const HOMES: &[(&str, &[&str])] = &[
     ("infer", &["content/sniff"]),
     ("linkify", &["content/"]),
     ("listenfd", &["setup/sockets"]),
+    ("lopdf", &["content/unpack/"]),
     ("mail_parser", &["content/mime/"]),
     ("md5", &["inspect/antivirus/builtin"]),
     ("metrics_exporter_prometheus", &["admin/metrics"]),
+    ("office_crypto", &["content/unpack/"]),
     ("rcgen", &["net/"]),
     ("regex", &["rules/"]),
     ("regex_syntax", &["rules/"]),
@@ -49,6 +52,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("toml", &["setup/", "rules/"]),
     ("tracing_appender", &["setup/log"]),
     ("tracing_subscriber", &["setup/log"]),
+    ("weezl", &["content/unpack/"]),
 ];
 
 /// Crates that are used everywhere.

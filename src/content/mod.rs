@@ -11,7 +11,7 @@
 //! are read after it and give parts of kind `Reading`, for content that has not been seen yet. What is found inside decoded bytes goes back
 //! onto the list, so nothing recurses.
 //!
-//! Findings have the check `decompose`. `mime.*` and `doc.macros` are notes. `mime.limit.*`, `archive.limit.*` (limit), `archive.malformed`
+//! Findings have the check `decompose`. `mime.*` and `doc.*` but `doc.encrypted` are notes. `mime.limit.*`, `archive.limit.*` (limit), `archive.malformed`
 //! (malformed), `archive.unknown` and `mime.partial` (unknown container) mean *could not tell*. `archive.encrypted` and `doc.encrypted` are
 //! of class encrypted.
 

@@ -77,7 +77,9 @@ pub(super) fn open(streams: &[Stream], finds: &mut Finds) {
 fn names(streams: &[Stream]) -> BTreeMap<usize, (u16, String)> {
     let mut names: BTreeMap<usize, (u16, String)> = BTreeMap::new();
     for stream in streams {
-        let Some(((id @ (LONG_NAME | SHORT_NAME | DISPLAY_NAME), kind), storage)) = property(&stream.name).zip(stream.parent) else { continue };
+        let Some(((id @ (LONG_NAME | SHORT_NAME | DISPLAY_NAME), kind), storage)) = property(&stream.name).zip(stream.parent) else {
+            continue;
+        };
         let text = match kind {
             WIDE => wide_text(&stream.bytes),
             _ => String::from_utf8_lossy(stream.bytes.split(|c| *c == 0).next().unwrap_or_default()).into_owned(),

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::super::super::find::{Finds, Item};
-use super::super::lenient;
 use super::super::le::{size_at, u16_at, u32_at};
+use super::super::lenient;
 
 /// PowerPoint: an embedded object, deflated if its instance is 1 (MS-PPT section 2.10.34).
 const EX_OLE_OBJECT: u16 = 0x1011;

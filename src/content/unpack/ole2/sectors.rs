@@ -229,7 +229,8 @@ fn entry(bytes: &[u8]) -> Entry {
 
 /// Installer packages have two characters of a small alphabet in one of the name.
 fn plain_name(name: &str) -> String {
-    let small = |n: u32| char::from(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz._".get(n as usize).copied().unwrap_or(b'_'));
+    let small =
+        |n: u32| char::from(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz._".get(n as usize).copied().unwrap_or(b'_'));
     let mut out = String::with_capacity(name.len());
     for c in name.chars() {
         match u32::from(c) {

@@ -7,7 +7,11 @@ use super::*;
 
 /// A file made by another writer; each stream in two goes, so that their sectors are mixed.
 fn compound(streams: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut file = cfb::CompoundFile::create_with_version(cfb::Version::V3, Cursor::new(Vec::new())).unwrap();
+    compound_of(cfb::Version::V3, streams)
+}
+
+fn compound_of(version: cfb::Version, streams: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut file = cfb::CompoundFile::create_with_version(version, Cursor::new(Vec::new())).unwrap();
     for (path, _) in streams {
         if let Some((storage, _)) = path.rsplit_once('/') {
             file.create_storage_all(format!("/{storage}")).unwrap();
@@ -26,7 +30,10 @@ fn compound(streams: &[(&str, &[u8])]) -> Vec<u8> {
     file.into_inner().into_inner()
 }
 
-fn opened(data: &[u8]) -> (Vec<(String, Vec<u8>)>, Vec<&'static str>, bool) {
+/// What is in a file, what was noticed, and whether it is encrypted.
+type Opened = (Vec<(String, Vec<u8>)>, Vec<&'static str>, bool);
+
+fn opened(data: &[u8]) -> Opened {
     let mut budget = Budget::new(&Limits::default());
     let mut finds = Finds::new(&mut budget, 1000);
     let data = Bytes::copy_from_slice(data);
@@ -60,7 +67,16 @@ fn packed_module(text: &[u8]) -> Vec<u8> {
 }
 
 fn native(name: &str, content: &[u8]) -> Vec<u8> {
-    let body = [b"\x02\0", name.as_bytes(), b"\0C:\\x\\", name.as_bytes(), b"\0\0\0\x03\0\x05\0\0\0temp\0", &(content.len() as u32).to_le_bytes(), content].concat();
+    let body = [
+        b"\x02\0",
+        name.as_bytes(),
+        b"\0C:\\x\\",
+        name.as_bytes(),
+        b"\0\0\0\x03\0\x05\0\0\0temp\0",
+        &(content.len() as u32).to_le_bytes(),
+        content,
+    ]
+    .concat();
     [&(body.len() as u32).to_le_bytes(), &body[..]].concat()
 }
 
@@ -69,11 +85,14 @@ fn streams_of_all_sizes() {
     let rows: Vec<(String, Vec<u8>)> =
         [1, 63, 64, 65, 4095, 4096, 4097, 20_000, 100_000].iter().map(|n| (format!("s/t/n{n}"), pattern(*n, *n as u8))).collect();
     let streams: Vec<(&str, &[u8])> = rows.iter().map(|(name, content)| (name.as_str(), content.as_slice())).collect();
-    let (mut items, problems, _) = opened(&compound(&streams));
-    items.sort();
-    let mut want = rows.clone();
-    want.sort();
-    assert_eq!((items, problems), (want, vec![]));
+    for version in [cfb::Version::V3, cfb::Version::V4] {
+        let (mut items, problems, _) = opened(&compound_of(version, &streams));
+        items.sort();
+        let mut want = rows.clone();
+        want.sort();
+        assert_eq!((items, problems), (want, vec![]));
+    }
+    assert_eq!(opened(&compound(&[])), (vec![], vec![], false), "nothing in it");
 }
 
 #[test]
@@ -184,7 +203,11 @@ fn damage_is_said() {
 
 #[test]
 fn cut_and_flipped_at_every_byte() {
-    let whole = compound(&[("\u{1}Ole10Native", &native("x", b"content")), ("s/VBA/dir", &packed_module(b"Sub Auto_Open")), ("b", &pattern(5000, 2))]);
+    let whole = compound(&[
+        ("\u{1}Ole10Native", &native("x", b"content")),
+        ("s/VBA/dir", &packed_module(b"Sub Auto_Open")),
+        ("b", &pattern(5000, 2)),
+    ]);
     for at in 0..whole.len() {
         if at % 16 == 0 || at < 512 {
             opened(&whole[..at]);

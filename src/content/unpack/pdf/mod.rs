@@ -80,7 +80,8 @@ fn open(leaf: &Leaf, finds: &mut Finds) {
             finds.note(code, words, leaf.name.unwrap_or_default());
         }
     }
-    let is_encrypted = file.structure.has("/Encrypt");
+    let is_key = |value: &[u8]| lex::reference(value).is_some() || value.trim_ascii_start().starts_with(b"<<");
+    let is_encrypted = file.structure.values("/Encrypt").any(is_key);
     if is_encrypted {
         locked::open(leaf, file.streams.len(), holders, finds);
     }
@@ -158,7 +159,8 @@ impl Pdf<'_> {
     /// How long a stream is: to the mark of its end, or further, if what its dictionary says leads to another such mark.
     fn length(&self, dictionary: &Range<usize>, start: usize, end: usize) -> usize {
         let dictionary = self.structure.text.get(dictionary.clone()).unwrap_or_default();
-        let said = lex::values(dictionary, "/Length").filter(|value| lex::reference(value).is_none()).filter_map(lex::number).map(|(n, _)| n);
+        let said =
+            lex::values(dictionary, "/Length").filter(|value| lex::reference(value).is_none()).filter_map(lex::number).map(|(n, _)| n);
         let marked = |length: &usize| {
             let after = self.data.get(start.saturating_add(*length)..).map(|after| after.get(..32.min(after.len())).unwrap_or_default());
             after.is_some_and(|after| after.trim_ascii_start().starts_with(b"endstream"))
@@ -221,7 +223,7 @@ impl Pdf<'_> {
             None => value.get(1..).and_then(|v| v.iter().position(|c| !is_name(*c))).map_or(value, |n| value.get(..=n).unwrap_or(value)),
         };
         let names = names.split(|c| *c == b'/').skip(1);
-        names.map(|name| name.iter().take_while(|c| is_name(**c)).map(|c| char::from(*c)).collect()).take(32).collect()
+        names.map(|name| name.iter().take_while(|c| is_name(**c)).map(|c| char::from(*c)).collect()).take(100).collect()
     }
 
     /// What stands in an object, from its start on.

@@ -9,7 +9,10 @@ use super::*;
 /// What is hidden: a file that shows what it is.
 const FILE: &[u8] = b"7z\xbc\xaf\x27\x1c\0\x04 and then the rest of what is hidden in here";
 
-fn all(data: &[u8]) -> (Vec<(String, Vec<u8>)>, Vec<&'static str>, bool) {
+/// What is in a file, what was noticed, and whether it is encrypted.
+type Opened = (Vec<(String, Vec<u8>)>, Vec<&'static str>, bool);
+
+fn all(data: &[u8]) -> Opened {
     let mut budget = Budget::new(&Limits::default());
     let mut finds = Finds::new(&mut budget, 1000);
     let data = Bytes::copy_from_slice(data);
@@ -64,10 +67,16 @@ fn pdf(dictionary: &str, stream: &[u8]) -> Vec<u8> {
 
 #[test]
 fn filters() {
-    let up: Vec<u8> = FILE.chunks(10).enumerate().flat_map(|(row, line)| {
-        let above = |n: usize| if row == 0 { 0 } else { FILE[(row - 1) * 10 + n] };
-        std::iter::once(2).chain(line.iter().enumerate().map(move |(n, c)| c.wrapping_sub(above(n))).collect::<Vec<_>>()).collect::<Vec<_>>()
-    }).collect();
+    let up: Vec<u8> = FILE
+        .chunks(10)
+        .enumerate()
+        .flat_map(|(row, line)| {
+            let above = |n: usize| if row == 0 { 0 } else { FILE[(row - 1) * 10 + n] };
+            std::iter::once(2)
+                .chain(line.iter().enumerate().map(move |(n, c)| c.wrapping_sub(above(n))).collect::<Vec<_>>())
+                .collect::<Vec<_>>()
+        })
+        .collect();
     let mut damaged = zlib(FILE);
     let last = damaged.len() - 1;
     damaged[last] ^= 1;
@@ -78,6 +87,7 @@ fn filters() {
         ("/Filter%comment >>\n/FlateDecode", zlib(FILE)),
         ("/Filter[/ASCIIHexDecode/FlateDecode]", hex(&zlib(FILE))),
         ("/Filter[/A85/AHx/Fl]", base85(&hex(&zlib(FILE)))),
+        ("/Filter[/AHx/AHx/AHx/AHx/AHx/AHx/AHx/AHx]", (0..8).fold(FILE.to_vec(), |bytes, _| hex(&bytes))),
         ("/Filter/RunLengthDecode", runs(FILE)),
         ("/Filter/LZWDecode", lzw(FILE)),
         ("/Filter/FlateDecode/DecodeParms<</Predictor 12/Columns 10>>", zlib(&up)),
@@ -145,6 +155,7 @@ fn encrypted() {
     let (_, problems, locked) = all(b"%PDF-1.4\n1 0 obj\n<<>>\nendobj\ntrailer\n<</Encrypt 2 0 R>>\n");
     assert!(locked && problems == ["doc.encrypted"]);
     assert!(!all(b"%PDF-1.4\n1 0 obj\n<</EncryptMetadata true>>\nendobj\n").2);
+    assert!(!all(b"%PDF-1.4\nThe trailer has a key /Encrypt where it is encrypted.\n").2);
 }
 
 /// Made by another program (pikepdf, which is qpdf): most open without a password, one has to be known.
@@ -176,7 +187,8 @@ fn files_are_decrypted() {
 
 #[test]
 fn cut_and_flipped_at_every_byte() {
-    let whole = pdf("/Filter[/A85/AHx/Fl]/DecodeParms<</Predictor 12/Columns 10>>/UF(a\\)b)/EF<</F 5 0 R>>/JS<41>", &base85(&hex(&zlib(FILE))));
+    let whole =
+        pdf("/Filter[/A85/AHx/Fl]/DecodeParms<</Predictor 12/Columns 10>>/UF(a\\)b)/EF<</F 5 0 R>>/JS<41>", &base85(&hex(&zlib(FILE))));
     for at in 0..whole.len() {
         all(&whole[..at]);
         let mut flipped = whole.clone();

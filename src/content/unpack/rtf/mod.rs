@@ -68,14 +68,26 @@ fn open(leaf: &Leaf, finds: &mut Finds) {
         return;
     }
     let start = data.get(..data.len().min(HEAD)).and_then(|head| memmem::find(head, b"{\\rt")).unwrap_or_default();
-    let mut reader = Reader { groups: vec![Group { skip: 1, ..Group::default() }], finds, depth: 0, object: None, run: Run::default(), text: String::new(), html: false, ignored: 0 };
+    let mut reader = Reader {
+        groups: vec![Group { skip: 1, ..Group::default() }],
+        finds,
+        depth: 0,
+        object: None,
+        run: Run::default(),
+        text: String::new(),
+        html: false,
+        ignored: 0,
+    };
     for token in Tokens::new(data.get(start..).unwrap_or_default()) {
         if !reader.token(&token) {
             return;
         }
     }
     let Reader { object, mut run, text, html, .. } = reader;
-    if object.is_none_or(|object| add_readings(object, finds)) && run.end().is_none_or(|bytes| add_data(bytes, finds)) && !text.trim().is_empty() {
+    if object.is_none_or(|object| add_readings(object, finds))
+        && run.end().is_none_or(|bytes| add_data(bytes, finds))
+        && !text.trim().is_empty()
+    {
         let name = if html { "body.html" } else { "text.txt" };
         finds.add_decoded(Some(name.to_owned()), text.into_bytes());
     }
@@ -217,7 +229,8 @@ impl Reader<'_, '_> {
 
     fn show(&mut self, c: char) {
         let group = self.group();
-        if !group.unshown && !(self.html && group.made && !group.html) {
+        let twice = self.html && group.made && !group.html;
+        if !group.unshown && !twice {
             self.text.push(c);
         }
     }

@@ -18,7 +18,9 @@ const CONTENT: &[u8] = b"what the packaged file holds";
 
 /// An object of the packager, as hexadecimal digits.
 fn package() -> String {
-    let native = [&b"\x02\0label.txt\0C:\\a\\file.txt\0\0\0\x03\0\x05\0\0\0temp\0"[..], &(CONTENT.len() as u32).to_le_bytes(), CONTENT, b"\0\0"].concat();
+    let native =
+        [&b"\x02\0label.txt\0C:\\a\\file.txt\0\0\0\x03\0\x05\0\0\0temp\0"[..], &(CONTENT.len() as u32).to_le_bytes(), CONTENT, b"\0\0"]
+            .concat();
     let header = b"\x01\x05\0\0\x02\0\0\0\x08\0\0\0Package\0\0\0\0\0\0\0\0\0";
     let object = [&header[..], &(native.len() as u32).to_le_bytes(), &native].concat();
     object.iter().map(|c| format!("{c:02x}")).collect()
@@ -30,7 +32,8 @@ fn objects_in_any_dress() {
     let (a, b) = hex.split_at(101);
     let content: String = CONTENT.iter().map(|c| format!("{c:02x}")).collect();
     let (before, after) = hex.split_once(&content).unwrap();
-    let raw = [format!("{{\\rt {{\\*\\objdata {before}\\bin{} ", CONTENT.len()).as_bytes(), CONTENT, format!("{after}}}}}").as_bytes()].concat();
+    let raw =
+        [format!("{{\\rt {{\\*\\objdata {before}\\bin{} ", CONTENT.len()).as_bytes(), CONTENT, format!("{after}}}}}").as_bytes()].concat();
     let rows: Vec<Vec<u8>> = [
         format!("{{\\rtf1{{\\object\\objemb{{\\*\\objdata {hex}}}}}}}"),
         format!("{{\\rt{{\\object{{\\objdata\r\n{}}}}}}}", hex.to_uppercase()),
@@ -57,7 +60,11 @@ fn objects_in_any_dress() {
 fn texts() {
     let rows = [
         ("{\\rtf1\\ansi{\\fonttbl{\\f0 Arial;}}gr\\'fc\\u223 ?e\\par {\\b bold} \\{\\}}", "text.txt", "grüße\nbold {}"),
-        ("{\\rtf1\\fromhtml1{\\*\\htmltag64 <p>}\\htmlrtf {\\b \\htmlrtf0 hello\\htmlrtf }\\htmlrtf0{\\*\\htmltag72 </p>}}", "body.html", "<p>hello</p>"),
+        (
+            "{\\rtf1\\fromhtml1{\\*\\htmltag64 <p>}\\htmlrtf {\\b \\htmlrtf0 hello\\htmlrtf }\\htmlrtf0{\\*\\htmltag72 </p>}}",
+            "body.html",
+            "<p>hello</p>",
+        ),
         ("{\\rtf1\\uc2\\u8364 xxy}", "text.txt", "€y"),
     ];
     for (rtf, name, want) in rows {

@@ -110,7 +110,9 @@ impl Work<'_> {
     fn read_text(&mut self, id: PartId, charset: &str) {
         let most = self.limits.text_bytes.bytes().min(self.text_left);
         let Some(part) = self.parts.get_mut(id.0 as usize) else { return };
-        let declared_text = part.declared_type.is_empty() || part.declared_type.starts_with("text");
+        // Nobody reads a member of unknown type as text: a stream of a document, say.
+        let undeclared = part.declared_type.is_empty() && part.kind != PartKind::Member;
+        let declared_text = undeclared || part.declared_type.starts_with("text");
         let is_text = matches!(part.true_type, "text" | "html" | "xml" | "script" | "mail") || (declared_text && part.true_type.is_empty());
         if !is_text || part.data.is_empty() {
             return;

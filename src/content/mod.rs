@@ -11,9 +11,10 @@
 //! are read after it and give parts of kind `Reading`, for content that has not been seen yet. What is found inside decoded bytes goes back
 //! onto the list, so nothing recurses.
 //!
-//! Findings have the check `decompose`. `mime.*`, `archive.zip_disagrees`, `archive.password_in_text` and `doc.macros` are notes.
+//! Findings have the check `decompose`. `mime.*`, `doc.*` but `doc.encrypted`, `archive.zip_disagrees` and `archive.password_in_text` are notes.
 //! `mime.limit.*`, `archive.limit.*` (limit), `archive.malformed` (malformed), `archive.unknown` and `mime.partial` (unknown container)
-//! mean *could not tell*. `archive.encrypted` and `doc.encrypted` are of class encrypted.
+//! mean *could not tell*. `archive.encrypted` and `doc.encrypted` are of class encrypted; `mime.ambiguous` is, where an attachment is
+//! concerned, of class ambiguous.
 
 mod cuts;
 mod find;

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use super::super::find::{Finds, Item, Leaf};
-use super::Container;
+use super::le::{u32_at, wide_text};
+use super::{Container, lzfu};
 use crate::mail::Reason;
 
 pub(super) const CONTAINER: Container = Container { name: "tnef", opens: "winmail.dat", is: |leaf| leaf.true_type == "tnef", open };
@@ -12,6 +13,7 @@ pub(super) const CONTAINER: Container = Container { name: "tnef", opens: "winmai
 const ATTACH_REND_DATA: u32 = 0x0006_9002;
 const ATTACH_DATA: u32 = 0x0006_800f;
 const ATTACH_TITLE: u32 = 0x0001_8010;
+const TRANSPORT_NAME: u32 = 0x0006_9001;
 const ATTACHMENT: u32 = 0x0006_9005;
 const MSG_PROPS: u32 = 0x0006_9003;
 const BODY: u32 = 0x0002_800c;
@@ -21,6 +23,11 @@ const PID_LONG_NAME: u16 = 0x3707;
 const PID_BODY: u16 = 0x1000;
 const PID_HTML: u16 = 0x1013;
 const PID_RTF: u16 = 0x1009;
+/// Types of properties: an object, and text in UTF-16.
+const OBJECT: u16 = 0x0d;
+const WIDE: u16 = 0x1f;
+/// Properties shorter than this are no file and no text that hides one.
+const SHORT: usize = 64;
 /// Properties read of one attribute.
 const MAX_PROPERTIES: u32 = 10_000;
 
@@ -31,31 +38,52 @@ struct Attachment {
     data: Vec<Bytes>,
 }
 
+impl Attachment {
+    /// Takes a property: the content of an attachment, its name, or something else; false where a limit is reached.
+    fn property(&mut self, id: u16, kind: u16, value: Bytes, finds: &mut Finds) -> bool {
+        match (id, kind) {
+            // An object stands behind the class id of its interface.
+            (PID_ATTACH_DATA, OBJECT) => self.data.push(value.slice(16.min(value.len())..)),
+            (PID_ATTACH_DATA, _) => self.data.push(value),
+            (PID_LONG_NAME, _) => self.name = text(&value).or(self.name.take()),
+            (PID_RTF, _) => return lzfu::add(&value, finds),
+            (_, WIDE) if value.len() >= SHORT => return finds.add_decoded(None, wide_text(&value).into_bytes()),
+            (PID_BODY | PID_HTML, _) => return finds.add(Item::Blob { name: None, bytes: value }),
+            _ if value.len() >= SHORT => return finds.add(Item::Blob { name: None, bytes: value }),
+            _ => {}
+        }
+        true
+    }
+}
+
 fn open(leaf: &Leaf, finds: &mut Finds) {
     let data = leaf.data;
+    let document = leaf.name.unwrap_or_default();
     let mut at = 6;
     let mut attachment = Attachment::default();
     while at < data.len() {
         let Some((id, start, end)) = attribute(data, at) else {
-            finds.unseen("archive.malformed", Reason::Malformed, "A winmail.dat that breaks off", leaf.name.unwrap_or_default());
+            finds.unseen("archive.malformed", Reason::Malformed, "A winmail.dat that breaks off", document);
             break;
         };
         let value = data.slice(start..end);
         match id {
             ATTACH_REND_DATA if !settle(&mut attachment, finds) => return,
             ATTACH_DATA => attachment.data.push(value),
-            ATTACH_TITLE => attachment.name = attachment.name.take().or_else(|| text(&value)),
-            ATTACHMENT => properties(&value, &mut |id, value| match id {
-                PID_ATTACH_DATA => attachment.data.push(value),
-                PID_LONG_NAME => attachment.name = text(&value).or(attachment.name.take()),
-                _ => {}
-            }),
-            BODY => _ = finds.add(Item::Blob { name: None, bytes: value }),
-            MSG_PROPS => properties(&value, &mut |id, value| {
-                if matches!(id, PID_BODY | PID_HTML | PID_RTF) {
-                    finds.add(Item::Blob { name: None, bytes: value });
+            ATTACH_TITLE | TRANSPORT_NAME => attachment.name = attachment.name.take().or_else(|| text(&value)),
+            ATTACHMENT | MSG_PROPS => {
+                let mut may_go_on = true;
+                let whole = properties(&value, &mut |id, kind, value| {
+                    may_go_on = may_go_on && attachment.property(id, kind, value, finds);
+                });
+                if !may_go_on {
+                    return;
                 }
-            }),
+                if !whole {
+                    finds.unseen("archive.malformed", Reason::Malformed, "A winmail.dat with properties that cannot be read", document);
+                }
+            }
+            BODY => _ = finds.add(Item::Blob { name: None, bytes: value }),
             _ => {}
         }
         // A checksum of two bytes follows.
@@ -84,17 +112,21 @@ fn attribute(data: &[u8], at: usize) -> Option<(u32, usize, usize)> {
     (level == 1 || level == 2).then(|| (id, start, start.saturating_add(len).min(data.len())))
 }
 
-/// Walks MAPI properties (MS-OXTNEF section 2.1.3.4) and hands out those with bytes or text; stops where it can no longer follow.
-fn properties(data: &Bytes, each: &mut dyn FnMut(u16, Bytes)) {
+/// Walks MAPI properties (MS-OXTNEF section 2.1.3.4) and hands out those with bytes or text, with their type; false where it can no longer
+/// follow.
+fn properties(data: &Bytes, each: &mut dyn FnMut(u16, u16, Bytes)) -> bool {
     let count = u32_at(data, 0).unwrap_or_default().min(MAX_PROPERTIES);
     let mut at = 4;
     for _ in 0..count {
-        let Some(next) = property(data, at, each) else { return };
-        at = next;
+        match property(data, at, each) {
+            Some(next) => at = next,
+            None => return false,
+        }
     }
+    true
 }
 
-fn property(data: &Bytes, at: usize, each: &mut dyn FnMut(u16, Bytes)) -> Option<usize> {
+fn property(data: &Bytes, at: usize, each: &mut dyn FnMut(u16, u16, Bytes)) -> Option<usize> {
     let tag = u32_at(data, at)?;
     let (kind, id) = ((tag & 0xffff) as u16, (tag >> 16) as u16);
     let mut at = at + 4;
@@ -116,9 +148,13 @@ fn property(data: &Bytes, at: usize, each: &mut dyn FnMut(u16, Bytes)) -> Option
                 let len = u32_at(data, at)?;
                 let start = at + 4;
                 let end = start.checked_add(usize::try_from(len).ok()?)?;
-                each(id, data.slice(start..end.min(data.len())));
+                if start > data.len() {
+                    return None;
+                }
+                each(id, kind & 0x0fff, data.slice(start..end.min(data.len()).max(start)));
                 at = start.checked_add(padded(len)?)?;
-                if at > data.len() {
+                // Some writers leave out the filling behind the last value.
+                if end > data.len() {
                     return None;
                 }
             }
@@ -148,10 +184,6 @@ fn text(bytes: &[u8]) -> Option<String> {
     (!name.is_empty()).then_some(name)
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..)?.first_chunk().map(|b| u32::from_le_bytes(*b))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::super::limits::{Budget, Limits};
@@ -174,6 +206,12 @@ mod tests {
             prop(0x3701_000d, &object)
         }]
         .concat();
+        let wide: Vec<u8> = "the text of the message, which is long enough".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let rtf = b"\x09\0\0\0\x05\0\0\0MELA\0\0\0\0{\\rtf1}";
+        // A named property, with a class id and a number, and a list of numbers.
+        let named = [&0x8001_0003u32.to_le_bytes()[..], &[7; 16], &[0; 4], &[1, 0, 0, 0], &[5, 0, 0, 0]].concat();
+        let list = [&0x6000_1003u32.to_le_bytes()[..], &[2, 0, 0, 0], &[1, 0, 0, 0], &[2, 0, 0, 0]].concat();
+        let body = [&4u32.to_le_bytes()[..], &named, &prop(0x1009_0102, rtf), &list, &prop(0x1000_001f, &wide)].concat();
         [
             &b"\x78\x9f\x3e\x22\x01\0"[..],
             &attr(1, BODY, b"a body"),
@@ -182,6 +220,7 @@ mod tests {
             &attr(2, ATTACH_DATA, b"hello"),
             &attr(2, ATTACH_REND_DATA, &[0; 14]),
             &attr(2, ATTACHMENT, &props),
+            &attr(1, MSG_PROPS, &body),
         ]
         .concat()
     }
@@ -202,7 +241,13 @@ mod tests {
     fn attachments() {
         let whole = sample();
         let (items, problems) = opened(&whole);
-        let want = [("", &b"a body"[..]), ("a.com", b"hello"), ("long name.txt", b"\x78\x9f\x3e\x22\x01\0inner")];
+        let want = [
+            ("", &b"a body"[..]),
+            ("a.com", b"hello"),
+            ("body.rtf", b"{\\rtf1}"),
+            ("", b"the text of the message, which is long enough"),
+            ("long name.txt", b"\x78\x9f\x3e\x22\x01\0inner"),
+        ];
         assert_eq!(items.iter().map(|(n, b)| (n.as_str(), b.as_slice())).collect::<Vec<_>>(), want);
         assert!(problems.is_empty());
         for at in 0..whole.len() {

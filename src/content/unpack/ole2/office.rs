@@ -1,10 +1,10 @@
 //! What the binary formats of office programs keep in their records: embedded objects of PowerPoint (MS-PPT), macro sheets of Excel (MS-XLS).
 
 use bytes::Bytes;
-use flate2::read::ZlibDecoder;
 
 use super::super::super::find::{Finds, Item};
 use super::super::le::{size_at, u16_at, u32_at};
+use super::super::lenient;
 
 /// PowerPoint: an embedded object, deflated if its instance is 1 (MS-PPT section 2.10.34).
 const EX_OLE_OBJECT: u16 = 0x1011;
@@ -34,7 +34,7 @@ pub(super) fn slides(bytes: &Bytes, finds: &mut Finds) -> bool {
             let object = bytes.slice(at..end);
             let packed = object.get(4..).filter(|packed| version >> 4 == 1 || packed.first() == Some(&0x78));
             let object = match packed {
-                Some(packed) => finds.unpack(ZlibDecoder::new(packed), packed.len(), "embedded object").0,
+                Some(packed) => lenient::inflate(packed, u64::MAX, "embedded object", finds).0,
                 None => object,
             };
             if !finds.add(Item::Blob { name: Some("embedded object".into()), bytes: object }) {

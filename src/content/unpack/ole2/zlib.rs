@@ -1,10 +1,9 @@
 //! Deflated pieces in the streams of a document, wherever they start: embedded objects and pictures of office programs.
 
 use bytes::Bytes;
-use flate2::read::ZlibDecoder;
-use std::io::Read;
 
 use super::super::super::find::{Finds, Item};
+use super::super::lenient::{self, is_deflated};
 
 /// The least that is worth a part, and that shows that it is no accident.
 const LEAST: usize = 64;
@@ -23,27 +22,14 @@ pub(super) fn blobs(name: &str, bytes: &Bytes, finds: &mut Finds) -> bool {
         if !finds.look(TRY) {
             return false;
         }
-        if !is_deflated(packed) {
+        if !is_deflated(packed.get(..packed.len().min(TRY)).unwrap_or_default(), true, LEAST) {
             continue;
         }
-        let mut decoder = ZlibDecoder::new(packed);
-        let before = finds.problems.len();
-        let (unpacked, ended) = finds.unpack(&mut decoder, packed.len(), name);
-        if ended == super::super::super::limits::Ended::Broken {
-            // A checksum that is missing, or the end of what only looked deflated: what came out is there.
-            finds.problems.truncate(before);
-        }
-        at = start + usize::try_from(decoder.total_in()).unwrap_or_default().max(1);
+        let (unpacked, used) = lenient::inflate(packed, u64::MAX, name, finds);
+        at = start + used.max(1);
         if !finds.add(Item::Blob { name: Some(format!("{name}.unpacked")), bytes: unpacked }) {
             return false;
         }
     }
     true
-}
-
-/// Whether something comes out, which bytes that are not deflated seldom give.
-fn is_deflated(packed: &[u8]) -> bool {
-    let mut out = Vec::with_capacity(LEAST);
-    let _ = ZlibDecoder::new(packed.get(..packed.len().min(TRY)).unwrap_or_default()).take(LEAST as u64).read_to_end(&mut out);
-    out.len() >= LEAST
 }

@@ -9,8 +9,9 @@ use super::super::super::find::Finds;
 use super::super::lenient;
 use super::lex::{self, digit};
 
-/// Filters of one stream that are undone.
-const MAX_CHAIN: usize = 16;
+/// Filters of one stream that are undone; a longer chain is not known.
+const MAX_CHAIN: usize = 64;
+
 /// A stream as it stands in the file.
 pub(super) struct Packed<'a> {
     /// From its first byte to the end of the file: what packs by a method of its own knows its end.
@@ -25,9 +26,12 @@ pub(super) struct Packed<'a> {
 
 /// What a stream decodes to, and whether all its filters are known to this program.
 pub(super) fn decode(packed: &Packed<'_>, names: &[String], finds: &mut Finds) -> (Bytes, bool) {
+    if names.len() > MAX_CHAIN {
+        return (Bytes::new(), false);
+    }
     let mut bytes = packed.rest.slice(..packed.length.min(packed.rest.len()));
     let last = names.iter().rposition(|name| matches!(name.as_str(), "FlateDecode" | "Fl" | "LZWDecode" | "LZW"));
-    for (index, name) in names.iter().enumerate().take(MAX_CHAIN) {
+    for (index, name) in names.iter().enumerate() {
         let input = if index == 0 { packed.rest } else { &bytes };
         let decoded = match name.as_str() {
             "FlateDecode" | "Fl" => lenient::inflate(input, packed.most, "PDF stream", finds).0,

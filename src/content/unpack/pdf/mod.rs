@@ -80,7 +80,8 @@ fn open(leaf: &Leaf, finds: &mut Finds) {
             finds.note(code, words, leaf.name.unwrap_or_default());
         }
     }
-    let is_encrypted = file.structure.has("/Encrypt");
+    let is_key = |value: &[u8]| lex::reference(value).is_some() || value.trim_ascii_start().starts_with(b"<<");
+    let is_encrypted = file.structure.values("/Encrypt").any(is_key);
     if is_encrypted {
         locked::open(leaf, file.streams.len(), holders, finds);
     }
@@ -222,7 +223,7 @@ impl Pdf<'_> {
             None => value.get(1..).and_then(|v| v.iter().position(|c| !is_name(*c))).map_or(value, |n| value.get(..=n).unwrap_or(value)),
         };
         let names = names.split(|c| *c == b'/').skip(1);
-        names.map(|name| name.iter().take_while(|c| is_name(**c)).map(|c| char::from(*c)).collect()).take(32).collect()
+        names.map(|name| name.iter().take_while(|c| is_name(**c)).map(|c| char::from(*c)).collect()).take(100).collect()
     }
 
     /// What stands in an object, from its start on.
@@ -344,3 +345,6 @@ fn line_end(data: &[u8], at: usize) -> usize {
         _ => at,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -229,7 +229,8 @@ impl Reader<'_, '_> {
 
     fn show(&mut self, c: char) {
         let group = self.group();
-        if !group.unshown && !(self.html && group.made && !group.html) {
+        let twice = self.html && group.made && !group.html;
+        if !group.unshown && !twice {
             self.text.push(c);
         }
     }

@@ -157,7 +157,7 @@ pub struct Limits {
     /// Recipients of one message; the ones above hear 452. Default 1000.
     pub recipients: usize,
     /// Bytes of mail in memory at once: half for messages as received, three eighths for what is decoded of them, an eighth for what
-    /// leaves the spool. More waits, then hears 452. No single message may decode much more than an eighth of it. Default 512MB.
+    /// leaves the spool. More waits, then hears 452. No single message may decode much more than a seventh of it. Default 512MB.
     pub memory: Size,
     /// How long a message waits for memory. Default 20s.
     pub memory_wait: Period,

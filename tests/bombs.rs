@@ -79,6 +79,8 @@ async fn bombs_are_answered_and_clean_mail_flows() {
     println!("{} bombs in {took:.0?}, {AT_ONCE} at once; peak memory {} MiB", answers.len(), peak >> 20);
     println!("clean mail, p50 p99 max in ms: {} before; {} meanwhile", summary(&quiet), summary(&under_fire));
 
+    println!("slowest clean mail, ms to receive, take apart, inspect: {:?}", slowest(&site));
+
     let arrived: Vec<String> = site.groupwise.take().iter().filter_map(|message| subject(&message.data)).collect();
     let through = |answer: &&Answered| arrived.contains(&answer.subject);
     let wrong: Vec<&str> = answers.iter().filter(|answer| !answer.harmless).filter(through).map(|answer| answer.name).collect();
@@ -168,6 +170,22 @@ fn judged(log: &str, reply: &str) -> Option<f64> {
     let id = reply.rsplit_once('(')?.1.split(')').next()?;
     let line = log.lines().find(|line| line.contains(id) && line.contains("accept_ms"))?;
     serde_json::from_str::<serde_json::Value>(line).ok()?["accept_ms"].as_f64()
+}
+
+/// Where the slowest clean messages spent their time, by the records.
+fn slowest(site: &Site) -> Vec<Vec<u64>> {
+    let records = std::fs::read_dir(site.folder.path().join("data/records")).unwrap();
+    let text: String = records.filter_map(|file| std::fs::read_to_string(file.unwrap().path()).ok()).collect();
+    let clean = text.lines().filter(|line| line.contains("\"subject\":\"clean"));
+    let mut took: Vec<Vec<u64>> = clean
+        .filter_map(|line| {
+            let (_, rest) = line.split_once("\"took_ms\":[")?;
+            Some(rest.split(']').next()?.split(',').filter_map(|ms| ms.parse().ok()).collect())
+        })
+        .collect();
+    took.sort_by_key(|took| std::cmp::Reverse(took.iter().sum::<u64>()));
+    took.truncate(12);
+    took
 }
 
 fn subject(message: &[u8]) -> Option<String> {

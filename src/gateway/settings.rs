@@ -233,11 +233,11 @@ impl Limits {
     /// What makes no sense in them.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        if self.memory < self.message_size {
+        if self.for_receiving() < self.message_size.0 {
             problems.push(Problem {
                 key: "memory",
                 what: format!(
-                    "memory ({}) is less than message_size ({}): large messages could never come in",
+                    "half of memory ({}) is less than message_size ({}): large messages could never come in",
                     self.memory, self.message_size
                 ),
                 hint: "raise memory to several times message_size, or lower message_size".to_owned(),

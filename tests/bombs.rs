@@ -1,6 +1,7 @@
 //! Messages built to cost more than they weigh, through a running gateway with a real clamd, while clean mail is sent all the time: each is
 //! answered, none is delivered as clean, the process lives, and its memory stays within its budget. Times are printed, not asserted:
-//! `cargo test --test bombs -- --nocapture`. `MAILWEIR_BOMBS=NAME` sends those alone whose name has this in it.
+//! `cargo test --test bombs -- --nocapture`. `MAILWEIR_BOMBS=NAME` sends those alone whose name has this in it; `all`
+//! every text as every type.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
@@ -40,7 +41,9 @@ fn the_quine_is_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn bombs_are_answered_and_clean_mail_flows() {
     let wanted = std::env::var("MAILWEIR_BOMBS").unwrap_or_default();
-    let bombs: Vec<Bomb> = tokio::task::spawn_blocking(all).await.unwrap().into_iter().filter(|bomb| bomb.name.contains(&wanted)).collect();
+    let every = wanted == "all";
+    let bombs = tokio::task::spawn_blocking(move || all(every)).await.unwrap();
+    let bombs: Vec<Bomb> = bombs.into_iter().filter(|bomb| every || bomb.name.contains(&wanted)).collect();
     let site = Arc::new(Site::start().await);
     let pid = site.gateway().pid();
     usage::forget_peak(pid).unwrap();
@@ -60,13 +63,23 @@ async fn bombs_are_answered_and_clean_mail_flows() {
     let took = began.elapsed();
     let under_fire = under_fire.end().await;
 
+    let log = site.gateway().log();
     answers.sort_by_key(|answer: &Answered| std::cmp::Reverse(answer.took));
     for answer in &answers {
-        println!("{:>7.2} s  {:>10} bytes  {}: {}", answer.took.as_secs_f64(), answer.size, answer.name, answer.reply);
+        let judged = judged(&log, &answer.reply).map_or(String::new(), |ms| format!("{:.2}", ms / 1e3));
+        println!(
+            "{:>6.2} s, judged in {judged:>5}  {:>9} bytes  {}: {}",
+            answer.took.as_secs_f64(),
+            answer.size,
+            answer.name,
+            answer.reply
+        );
     }
     let peak = usage::peak_rss(pid);
     println!("{} bombs in {took:.0?}, {AT_ONCE} at once; peak memory {} MiB", answers.len(), peak >> 20);
     println!("clean mail, p50 p99 max in ms: {} before; {} meanwhile", summary(&quiet), summary(&under_fire));
+
+    println!("slowest clean mail, ms to receive, take apart, inspect: {:?}", slowest(&site));
 
     let arrived: Vec<String> = site.groupwise.take().iter().filter_map(|message| subject(&message.data)).collect();
     let through = |answer: &&Answered| arrived.contains(&answer.subject);
@@ -150,6 +163,29 @@ impl Clean {
 fn summary(times: &[Duration]) -> String {
     let at = |share: usize| times.get(times.len() * share / 100).or(times.last()).map_or(0.0, |time| time.as_secs_f64() * 1e3);
     format!("{:.1} {:.1} {:.1} ({} messages)", at(50), at(99), at(100), times.len())
+}
+
+/// From the end of its data to its reply, in milliseconds, by the log.
+fn judged(log: &str, reply: &str) -> Option<f64> {
+    let id = reply.rsplit_once('(')?.1.split(')').next()?;
+    let line = log.lines().find(|line| line.contains(id) && line.contains("accept_ms"))?;
+    serde_json::from_str::<serde_json::Value>(line).ok()?["accept_ms"].as_f64()
+}
+
+/// Where the slowest clean messages spent their time, by the records.
+fn slowest(site: &Site) -> Vec<Vec<u64>> {
+    let records = std::fs::read_dir(site.folder.path().join("data/records")).unwrap();
+    let text: String = records.filter_map(|file| std::fs::read_to_string(file.unwrap().path()).ok()).collect();
+    let clean = text.lines().filter(|line| line.contains("\"subject\":\"clean"));
+    let mut took: Vec<Vec<u64>> = clean
+        .filter_map(|line| {
+            let (_, rest) = line.split_once("\"took_ms\":[")?;
+            Some(rest.split(']').next()?.split(',').filter_map(|ms| ms.parse().ok()).collect())
+        })
+        .collect();
+    took.sort_by_key(|took| std::cmp::Reverse(took.iter().sum::<u64>()));
+    took.truncate(12);
+    took
 }
 
 fn subject(message: &[u8]) -> Option<String> {

@@ -30,7 +30,13 @@ impl Work<'_> {
         let id = self.add(blob, true_type, sha256, parent, depth);
         self.seen.entry(sha256).or_insert(id);
         self.read_text(id, &charset);
-        if data.is_empty() || !self.offered.insert(view) {
+        if data.is_empty() {
+            return Some(id);
+        }
+        if !self.offered.insert(view) {
+            if self.holds_itself(id, &sha256) {
+                self.note(limit("mime.limit.depth", "A container that holds itself, without end"), Some(id));
+            }
             return Some(id);
         }
         if before.is_none() {
@@ -44,6 +50,13 @@ impl Work<'_> {
     fn is_known_reading(&self, blob: &Blob, before: Option<PartId>, view: &[u8; 32]) -> bool {
         let same_name = |id: PartId| blob.name.is_none() || self.parts.get(id.0 as usize).is_some_and(|part| part.name == blob.name);
         blob.bytes.is_empty() || (before.is_some_and(same_name) && self.offered.contains(view))
+    }
+
+    /// Whether a part stands inside of the very same bytes.
+    fn holds_itself(&self, id: PartId, sha256: &[u8; 32]) -> bool {
+        let part = |id: PartId| self.parts.get(id.0 as usize);
+        std::iter::successors(part(id).and_then(|part| part.parent), |id| part(*id).and_then(|part| part.parent))
+            .any(|above| part(above).is_some_and(|above| above.sha256 == *sha256))
     }
 
     /// Offers bytes to every reading and container, and queues what they find.

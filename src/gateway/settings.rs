@@ -157,7 +157,7 @@ pub struct Limits {
     /// Recipients of one message; the ones above hear 452. Default 1000.
     pub recipients: usize,
     /// Bytes of mail in memory at once: half for messages as received, three eighths for what is decoded of them, an eighth for what
-    /// leaves the spool. More waits, then hears 452. No single message may decode much more than an eighth of it. Default 512MB.
+    /// leaves the spool. More waits, then hears 452. No single message may decode much more than a seventh of it. Default 512MB.
     pub memory: Size,
     /// How long a message waits for memory. Default 20s.
     pub memory_wait: Period,
@@ -233,11 +233,11 @@ impl Limits {
     /// What makes no sense in them.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        if self.memory < self.message_size {
+        if self.for_receiving() < self.message_size.0 {
             problems.push(Problem {
                 key: "memory",
                 what: format!(
-                    "memory ({}) is less than message_size ({}): large messages could never come in",
+                    "half of memory ({}) is less than message_size ({}): large messages could never come in",
                     self.memory, self.message_size
                 ),
                 hint: "raise memory to several times message_size, or lower message_size".to_owned(),

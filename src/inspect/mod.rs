@@ -95,7 +95,7 @@ pub struct Inspector {
     cores: Cores,
     /// For messages with much text.
     slow: Cores,
-    /// A message that reached a limit is not delivered.
+    /// A message that was not taken apart to its end is not delivered.
     limits_hold: bool,
 }
 
@@ -103,7 +103,7 @@ pub struct Inspector {
 #[derive(Debug, Clone, Copy)]
 struct Look {
     deadline: Instant,
-    /// It reached a limit and will not be delivered: what else there is to know is asked for in short.
+    /// It was not taken apart to its end and will not be delivered: what else there is to know is asked for in short.
     in_short: bool,
 }
 
@@ -123,7 +123,7 @@ impl Inspector {
         Self { checks, scan_time: settings.scan_time.0, content, rules, antivirus, cores, slow, limits_hold: false }
     }
 
-    /// The same, where messages that reached a limit are not delivered (`on_unscannable`): less time is spent on them then.
+    /// The same, where messages that were not taken apart to their end are not delivered (`on_unscannable`): less time is spent on them then.
     pub fn limits_hold(self, limits_hold: bool) -> Self {
         Self { limits_hold, ..self }
     }
@@ -136,11 +136,11 @@ impl Inspector {
     /// All findings about a message: those of its decomposition and those of every check that `mode` lets run. Takes `scan_time` at
     /// most (and a second). A check that did not finish is a finding too. With no checks at all there are none (a bare relay).
     ///
-    /// Where the message reached a limit and will not be delivered for that, the checks have 2.5 seconds; what they did not come to is
-    /// *could not tell (limit)*.
+    /// Where it was not taken apart to its end (a limit, damage, an unknown container) and will not be delivered for that, the checks
+    /// have 2.5 seconds; what they did not come to is *could not tell (limit)*.
     pub async fn run(&self, message: Arc<Message>, context: Arc<Context>, mode: Mode) -> Vec<Finding> {
-        // In observe mode a limit holds nothing.
-        let in_short = self.limits_hold && mode != Mode::Observe && message.findings.iter().any(is_limit);
+        // In observe mode what could not be opened holds nothing.
+        let in_short = self.limits_hold && mode != Mode::Observe && message.findings.iter().any(is_unscannable);
         self.look(message, context, mode, in_short).await
     }
 
@@ -231,8 +231,9 @@ fn failed(checks: &[Check], failure: Failure) -> Results {
     checks.iter().map(|check| (*check, Err(failure))).collect()
 }
 
-fn is_limit(finding: &Finding) -> bool {
-    finding.class == (Class::CouldNotTell { reason: Reason::Limit })
+/// Whether it says that something was not opened, for a reason that does not pass: a limit, damage, an unknown container.
+fn is_unscannable(finding: &Finding) -> bool {
+    matches!(finding.class, Class::CouldNotTell { reason } if !reason.is_passing())
 }
 
 /// Whether rules have long to do for it.
@@ -259,7 +260,7 @@ fn gather(results: Results, in_short: bool) -> Vec<Finding> {
 fn unchecked(failure: Failure, in_short: bool, names: &str) -> Finding {
     let (code, reason, words) = match failure {
         Failure::Late if in_short => {
-            ("check.limit", Reason::Limit, "Checks that did not finish in the time for a message that reached a limit")
+            ("check.limit", Reason::Limit, "Checks that did not finish in the short time for a message that is held anyway")
         }
         Failure::Late => ("check.time", Reason::Time, "Checks that did not finish in time"),
         Failure::Panicked => ("check.panicked", Reason::Malformed, "Checks that failed on this message"),

@@ -38,6 +38,8 @@ const LENGTH: usize = MAGIC.len() + (PLACES + DEATHS) * ENTRY;
 const TOO_MANY: u32 = 2;
 
 type Hash = [u8; 32];
+/// Messages, each with how often the process died over it.
+type Deaths = Vec<(Hash, u32)>;
 
 /// The ledger of one data directory.
 #[derive(Debug)]
@@ -53,7 +55,7 @@ struct Books {
     /// Which places are in use.
     in_use: Vec<bool>,
     /// Oldest first.
-    deaths: Vec<(Hash, u32)>,
+    deaths: Deaths,
 }
 
 /// A message in work: struck out when dropped.
@@ -140,7 +142,7 @@ fn place_at(place: usize) -> usize {
 }
 
 /// Opens or makes the file; what was in work becomes deaths.
-fn prepare(path: &Path) -> io::Result<(File, Vec<(Hash, u32)>)> {
+fn prepare(path: &Path) -> io::Result<(File, Deaths)> {
     let mut deaths = Vec::new();
     match read(path)? {
         None => {}
@@ -180,10 +182,10 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// The messages in work and those with deaths; `None` for what we did not write.
-fn parse(bytes: &[u8]) -> Option<(Vec<Hash>, Vec<(Hash, u32)>)> {
+fn parse(bytes: &[u8]) -> Option<(Vec<Hash>, Deaths)> {
     let entries = bytes.strip_prefix(MAGIC).filter(|_| bytes.len() == LENGTH)?;
     let (places, deaths) = entries.split_at_checked(PLACES * ENTRY)?;
-    let read = |bytes: &[u8]| -> Option<Vec<(Hash, u32)>> {
+    let read = |bytes: &[u8]| -> Option<Deaths> {
         let used = bytes.chunks_exact(ENTRY).filter(|entry| entry.iter().any(|byte| *byte != 0));
         used.map(read_entry).collect()
     };
@@ -191,7 +193,7 @@ fn parse(bytes: &[u8]) -> Option<(Vec<Hash>, Vec<(Hash, u32)>)> {
 }
 
 /// One death more for each of `in_work`; the youngest at the end, the oldest forgotten.
-fn counted(mut deaths: Vec<(Hash, u32)>, mut in_work: Vec<Hash>) -> Vec<(Hash, u32)> {
+fn counted(mut deaths: Deaths, mut in_work: Vec<Hash>) -> Deaths {
     in_work.sort_unstable();
     in_work.dedup();
     for hash in in_work {

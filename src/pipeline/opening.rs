@@ -3,7 +3,7 @@
 //! **Places.** A message up to 1 MiB has a core, as many at once as there are cores. A larger one runs at a lower priority, and only on
 //! half of the cores, so that the small ones, which are nearly all, never queue behind it.
 //!
-//! **Memory** (`limits.memory`, three eighths of it): a sixth for small messages, a third for large ones, half for the slow lane. A
+//! **Memory** (`limits.memory`, three eighths of it): an eighth for small messages, half for large ones, three eighths for the slow lane. A
 //! message waits for room of its own size before it begins, as long as its time limit; then its sender is asked to come again (452). It may
 //! decode that much and 8 MiB more without further ado, if the memory is there at once: whoever holds some never waits for more of it.
 //!
@@ -91,11 +91,11 @@ impl Opening {
     pub(super) fn new(bytes: u64, ledger: Arc<Ledger>) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         Self {
-            small: Arc::new(Memory::new(bytes / 6)),
-            large: Arc::new(Memory::new(bytes / 3)),
+            small: Arc::new(Memory::new(bytes / 8)),
+            large: Arc::new(Memory::new(bytes / 2)),
             cores: Arc::new(Semaphore::new(cores)),
             large_cores: Arc::new(Semaphore::new(cores.div_ceil(2))),
-            lane: Arc::new(Lane::new(bytes / 2)),
+            lane: Arc::new(Lane::new(bytes / 8 * 3)),
             workers: Arc::new(Workers::new(cores * 2)),
             ledger,
         }

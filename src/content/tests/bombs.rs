@@ -61,6 +61,17 @@ fn zip_of_an_ordinary_log() {
 }
 
 #[test]
+fn a_file_that_unpacks_to_itself() {
+    // Made by a script after Russ Cox, "Zip files all the way down"; gzip(1) agrees.
+    let quine = include_bytes!("../../../tests/fixtures/quine.gz");
+    for name in ["a", "q.gz", "a.tgz"] {
+        let (message, _) = blown(attached(quine, name), "a quine");
+        assert_eq!(limits_reached(&message), ["mime.limit.depth"], "{name}");
+        assert!(message.parts.len() < 10);
+    }
+}
+
+#[test]
 fn equal_parts_under_many_charsets() {
     let part = |n| format!("--B\r\nContent-Type: text/plain; charset=x{n}\r\n\r\nbegin 644 a\r\n%:&5L;&\\ \r\nend\r\n");
     let parts: String = (0..5000).map(part).collect();

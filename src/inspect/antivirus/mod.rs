@@ -74,7 +74,7 @@ impl Antivirus {
         verdict::findings(&self.ask_all(message, deadline).await, &self.settings)
     }
 
-    /// As [`Self::scan_until`] for a message that will be held or refused for a limit in any case: that there was no time is a limit too,
+    /// As [`Self::scan_until`] for a message that will be held or refused in any case, for what could not be opened: no time is a limit then,
     /// and no reason to have it sent again.
     pub async fn scan_in_short(&self, message: &Arc<Message>, deadline: Instant) -> Vec<Finding> {
         let mut said = self.ask_all(message, deadline).await;

@@ -37,56 +37,67 @@ fn log(mega: usize) -> Bytes {
     [&head[..], &packer.finish().unwrap()].concat().into()
 }
 
+/// What is found beside oddities of lines.
 fn codes(opened: &Opened) -> Vec<&str> {
-    opened.message.findings.iter().map(|finding| finding.code.as_ref()).collect()
+    let codes = opened.message.findings.iter().map(|finding| finding.code.as_ref());
+    codes.filter(|code| code.contains("limit") || *code == CRASHED).collect()
 }
 
-fn all_free(opening: &Opening) {
-    assert!(opening.small.room_at_once(u64::MAX).is_some() && opening.large.room_at_once(u64::MAX).is_some(), "memory");
-    assert!(opening.lane.is_free(), "the lane");
+/// A thread that was given up gives back what it has a little later.
+async fn all_free(opening: &Opening) {
+    let end = Instant::now() + Duration::from_secs(60);
+    let free = || {
+        let memory = opening.small.room_at_once(u64::MAX).is_some() && opening.large.room_at_once(u64::MAX).is_some();
+        memory && opening.lane.is_free()
+    };
+    while !free() {
+        assert!(Instant::now() < end, "memory or the lane is not given back");
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ordinary_message_gives_back_what_it_did_not_need() {
-    let (_dir, opening) = opening(96 << 20);
+    let (_dir, opening) = opening(128 << 20);
     let raw = Bytes::from(format!("Subject: x\r\n\r\n{}", "plain words\r\n".repeat(1000)));
     let opened = opening.open(raw.clone(), &limits(60)).await.unwrap();
     assert!(codes(&opened).is_empty() && opened.room.bytes() < 1024, "nothing was decoded: {}", opened.room.bytes());
     assert_eq!(opened.message.parts[0].sha256[..], Sha256::digest(&raw)[..]);
     assert_eq!(opened.sha256, hex(&Sha256::digest(&raw)));
     drop(opened);
-    all_free(&opening);
+    all_free(&opening).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn much_goes_through_the_lane_and_too_much_nowhere() {
-    let (_dir, opening) = opening(96 << 20);
+    let (_dir, opening) = opening(128 << 20);
     let big = opening.open(log(30), &limits(60)).await.unwrap();
     assert!(codes(&big).is_empty(), "{:?}", codes(&big));
     assert_eq!(big.message.parts.iter().filter(|part| !part.verbatim).map(|part| part.data.len()).sum::<usize>(), 30 << 20);
     assert!(big.room.bytes() >= 29 << 20, "{}", big.room.bytes());
     assert!(!opening.lane.is_free(), "its memory is held while it is judged");
     drop(big);
-    all_free(&opening);
+    all_free(&opening).await;
     let bomb = opening.open(log(100), &limits(60)).await.unwrap();
     assert_eq!(codes(&bomb), ["archive.limit.bytes"], "more than the lane's 48 MiB");
     drop(bomb);
-    all_free(&opening);
+    all_free(&opening).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_for_the_lane_waits_as_long_as_its_time() {
-    let (_dir, opening) = opening(96 << 20);
+    let (_dir, opening) = opening(128 << 20);
     let judged = opening.open(log(40), &limits(60)).await.unwrap();
     let began = Instant::now();
     let next = opening.open(log(41), &limits(1)).await.unwrap();
     assert!(codes(&next).iter().any(|code| code.contains("limit")), "{:?}", codes(&next));
     assert!(began.elapsed() < Duration::from_secs(30));
     drop(judged);
+    drop(next);
     let again = opening.open(log(41), &limits(60)).await.unwrap();
-    assert!(codes(&again).is_empty(), "{:?}", codes(&again));
-    drop((next, again));
-    all_free(&opening);
+    assert!(codes(&again).is_empty(), "{:?} {:?}", codes(&again), again.message.findings);
+    drop(again);
+    all_free(&opening).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,7 +116,7 @@ async fn many_bombs_at_once_all_end() {
     }
     assert!(others.iter().all(|other| other.as_ref().is_ok_and(|other| codes(other).is_empty())));
     drop((bombs, others));
-    all_free(&opening);
+    all_free(&opening).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -132,7 +143,7 @@ impl std::fmt::Debug for Opened {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_given_up_keeps_its_memory_and_nothing_else() {
-    let (_dir, opening) = opening(96 << 20);
+    let (_dir, opening) = opening(128 << 20);
     let room = opening.small.room(1 << 20).await;
     let core = opening.cores.clone().acquire_owned().await.unwrap();
     let cores = opening.cores.available_permits();
@@ -164,11 +175,7 @@ async fn who_is_given_up_keeps_its_memory_and_nothing_else() {
     assert_eq!(opening.cores.available_permits(), cores + 1, "its core is free");
     assert!(opening.lane.has_place() && opening.small.room_at_once(u64::MAX).is_none(), "the lane too, the memory not");
     tokio::task::spawn_blocking(move || loops.wait()).await.unwrap();
-    let end = Instant::now() + Duration::from_secs(60);
-    while !opening.lane.is_free() && Instant::now() < end {
-        tokio::task::yield_now().await;
-    }
-    all_free(&opening);
+    all_free(&opening).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -190,7 +197,7 @@ async fn a_message_that_ended_the_process_twice_is_not_taken_apart() {
 
 #[tokio::test]
 async fn the_header_alone() {
-    let (_dir, opening) = opening(96 << 20);
+    let (_dir, opening) = opening(128 << 20);
     for size in [10, 1 << 20] {
         let raw = Bytes::from(format!("Subject: x\r\n\r\n{}", "y".repeat(size)));
         let opened = opening.header(raw.clone()).await.unwrap();

@@ -57,8 +57,8 @@ fn piece(text: &[u8]) -> usize {
         same = if *c == last && matches!(c, b'-' | b'_') { same + 1 } else { 0 };
         last = *c;
         if same == 2 {
-            // All of the rule, which is at least of one character, is left behind.
-            return if at == 2 { text.iter().take_while(|d| *d == c).count().min(PIECE - 1) } else { at - 2 };
+            // A rule alone is stepped over in pieces too short to count.
+            return if at == 2 { text.iter().take(PIECE - 1).take_while(|d| *d == c).count() } else { at - 2 };
         }
     }
     text.len()

@@ -7,10 +7,10 @@ use super::Pile;
 const SPAN: usize = 128;
 const STEP: usize = 32;
 /// Numbers with a mark of their own from which a row counts; and numbers without.
-const LEAST_MARKED: usize = 24;
+const LEAST_MARKED: usize = 48;
 const LEAST_PLAIN: usize = 64;
 /// The same for arguments of functions that make characters of numbers.
-const LEAST_CALLS: usize = 12;
+const LEAST_CALLS: usize = 32;
 
 /// Whether a character stands in rows of numbers.
 const fn is_part(c: u8) -> bool {

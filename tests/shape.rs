@@ -22,6 +22,7 @@ const FLOORS: [&[&str]; 8] = [
 const HOMES: &[(&str, &[&str])] = &[
     ("aho_corasick", &["rules/", "inspect/antivirus/builtin"]),
     ("axum", &["admin/", "cli/client"]),
+    ("bzip2", &["content/unpack/"]),
     ("clamav_client", &["inspect/antivirus/clamd"]),
     ("clap", &["cli/"]),
     ("comfy_table", &["cli/"]),

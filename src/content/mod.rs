@@ -12,8 +12,8 @@
 //! onto the list, so nothing recurses.
 //!
 //! Findings have the check `decompose`. `mime.*` and `doc.macros` are notes. `mime.limit.*`, `archive.limit.*` (limit), `archive.malformed`
-//! (malformed), `archive.unknown` and `mime.partial` (unknown container) mean *could not tell*. `archive.encrypted` and `doc.encrypted` are
-//! of class encrypted.
+//! (malformed), `archive.unknown`, `mime.partial` and `html.script_file` (unknown container) mean *could not tell*. `archive.encrypted` and
+//! `doc.encrypted` are of class encrypted.
 
 mod find;
 mod html;

@@ -192,7 +192,7 @@ fn literal(rest: &[u8]) -> Option<usize> {
 fn is_address(data: &[u8], start: usize) -> bool {
     let before = data.get(start.saturating_sub(ADDRESS)..start).unwrap_or_default();
     let ends = |c: &u8| c.is_ascii_whitespace() || matches!(c, b'"' | b'\'' | b'<' | b'>' | b'(' | b')' | 0);
-    let from = before.iter().rposition(|c| ends(c)).map_or(0, |at| at + 1);
+    let from = before.iter().rposition(ends).map_or(0, |at| at + 1);
     memchr::memmem::find(before.get(from..).unwrap_or_default(), b"://").is_some()
 }
 

@@ -80,7 +80,7 @@ impl Row {
 
     /// A number without a mark: two digits each of hexadecimal, a decimal one up to 255, or both. What is neither ends a row.
     fn plain(&mut self, digits: &[u8]) {
-        if digits.len() % 2 == 0 && digits.len() <= 64 {
+        if digits.len().is_multiple_of(2) && digits.len() <= 64 {
             self.hex.extend(digits.as_chunks::<2>().0.iter().filter_map(|[a, b]| Some(hex(*a)? << 4 | hex(*b)?)));
             self.hex_tokens += 1;
         } else {

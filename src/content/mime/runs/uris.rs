@@ -31,7 +31,7 @@ pub(super) fn each(data: &[u8], pile: &mut Pile) -> Vec<Range<usize>> {
         let body = body.get(..length(body, quote)).unwrap_or_default();
         let is_base64 = head.to_ascii_lowercase().trim_ascii().trim_suffix_slash().ends_with(b"base64");
         // A sentence with the word "data:" in it has no media type.
-        if !is_base64 && !(head.is_empty() || head.contains(&b'/') || head.starts_with(b";")) {
+        if !(is_base64 || head.is_empty() || head.contains(&b'/') || head.starts_with(b";")) {
             continue;
         }
         let plain = percent(&escapes::entities(body));

@@ -29,7 +29,10 @@ impl Work<'_> {
         let (data, charset, guess) = (blob.bytes.clone(), std::mem::take(&mut blob.charset), blob.guess);
         let id = self.add(blob, true_type, sha256, parent, depth);
         self.seen.entry(sha256).or_insert(id);
-        self.read_text(id, &charset);
+        // What nothing but its look calls encoded is for the engines, not for the rules about what people read.
+        if !guess {
+            self.read_text(id, &charset);
+        }
         if data.is_empty() {
             return Some(id);
         }

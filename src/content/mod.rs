@@ -12,7 +12,7 @@
 //! onto the list, so nothing recurses.
 //!
 //! Findings have the check `decompose`. `mime.*`, `doc.*` but `doc.encrypted`, `archive.zip_disagrees` and `archive.password_in_text` are notes.
-//! `mime.limit.*`, `archive.limit.*` (limit), `archive.malformed` (malformed), `archive.unknown` and `mime.partial` (unknown container)
+//! `mime.limit.*`, `archive.limit.*` (limit), `archive.malformed` (malformed), `archive.unknown`, `html.script_file` and `mime.partial` (unknown container)
 //! mean *could not tell*. `archive.encrypted` and `doc.encrypted` are of class encrypted; `mime.ambiguous` is, where an attachment is
 //! concerned, of class ambiguous.
 

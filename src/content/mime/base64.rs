@@ -177,7 +177,19 @@ pub(crate) fn clean_lines(text: &[u8]) -> Vec<u8> {
 
 /// Whether a character is one of the alphabet, or of the URL alphabet.
 pub(crate) fn is_letter(c: u8) -> bool {
-    TABLE[c as usize] < 64 || c == b'-' || c == b'_'
+    LETTERS[c as usize]
+}
+
+const LETTERS: [bool; 256] = letters();
+
+const fn letters() -> [bool; 256] {
+    let mut letters = [false; 256];
+    let mut c = 0;
+    while c < 256 {
+        letters[c] = TABLE[c] < 64 || c == b'-' as usize || c == b'_' as usize;
+        c += 1;
+    }
+    letters
 }
 
 /// Whether `text` could be nothing but base64: at least `least` characters of the alphabet, no blanks within lines, no words.

@@ -28,7 +28,7 @@ const LEAST: usize = 64;
 fn read(leaf: &Leaf, finds: &mut Finds) {
     let declared = leaf.declared.contains("pkcs7") || leaf.declared.ends_with("/cms") || leaf.declared.ends_with("timestamped-data");
     let is_der = looks_like(leaf.data);
-    if !is_der && !(declared && leaf.data.first() == Some(&0x30)) {
+    if !(is_der || declared && leaf.data.first() == Some(&0x30)) {
         return;
     }
     if !finds.look(leaf.data.len()) {

@@ -32,7 +32,7 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
     let text = if entities { self::entities(data) } else { data.to_vec() };
     let text = if slashes || percents || joints { scripts(&text, slashes, percents, joints) } else { text };
     if text != data {
-        finds.add_guess(text);
+        finds.add_guess(super::untyped(text));
     }
 }
 
@@ -160,6 +160,19 @@ fn backslash(text: &[u8]) -> Option<(u32, usize)> {
     }
 }
 
+/// `\n`, `\\` and their like; a line end after a backslash is nothing.
+fn single(tail: &[u8]) -> Option<(Option<u32>, usize)> {
+    match tail {
+        [b'\r', b'\n', ..] => Some((None, 3)),
+        [b'\n', ..] => Some((None, 2)),
+        [b'n', ..] => Some((Some(10), 2)),
+        [b'r', ..] => Some((Some(13), 2)),
+        [b't', ..] => Some((Some(9), 2)),
+        [c, ..] => Some((Some(u32::from(*c)), 2)),
+        [] => None,
+    }
+}
+
 /// Where one string literal ends and another one starts that is put behind it: places and lengths.
 fn joints(text: &[u8], quote: u8) -> impl Iterator<Item = (usize, usize)> + '_ {
     memchr::memchr_iter(quote, text).filter_map(move |at| joint(text.get(at..)?).map(|length| (at, length)))
@@ -183,7 +196,7 @@ fn scripts(text: &[u8], slashes: bool, percents: bool, joined: bool) -> Vec<u8> 
     let mut rest = text;
     while let Some((first, tail)) = rest.split_first() {
         let undone = match first {
-            b'\\' if slashes => backslash(rest).map(|(c, length)| (Some(c), length)),
+            b'\\' if slashes || joined => backslash(rest).map(|(c, length)| (Some(c), length)).or_else(|| single(tail)),
             b'%' if percents => match tail {
                 [b'u', a, b, c, d, ..] => number16(&[*a, *b, *c, *d]).map(|c| (Some(c), 6)),
                 [a, b, ..] => number16(&[*a, *b]).map(|c| (Some(c), 3)),
@@ -231,10 +244,12 @@ mod tests {
             ("unescape('%58%35%u004f')", &["unescape('X5O')"]),
             ("100%25 of it", &[]),
             ("a = \"X5\" + \"O!\" +\n \"P%\"+\"@A\"", &["a = \"X5O!P%@A\""]),
+            ("a = \"X5\" + \"O!\" + \"P[4\\\\\"+\"PZ\"", &["a = \"X5O!P[4\\PZ\""]),
             ("a = \"X5\" + \"O!\"", &[]),
         ];
         for (text, want) in rows {
-            assert_eq!(found(READING.read, text.as_bytes()), *want, "{text:?}");
+            let want: Vec<String> = want.iter().map(|want| format!("\0\n{want}")).collect();
+            assert_eq!(found(READING.read, text.as_bytes()), want, "{text:?}");
         }
     }
 }

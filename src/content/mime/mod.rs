@@ -16,6 +16,7 @@ pub(crate) mod ends;
 pub(crate) mod entity;
 mod escapes;
 pub(crate) mod field;
+mod folded;
 pub(crate) mod header;
 pub(crate) mod lines;
 mod loose;
@@ -27,6 +28,7 @@ pub(crate) mod quoted;
 mod recoded;
 mod runs;
 pub(crate) mod second;
+mod smuggled;
 pub(crate) mod transfer;
 mod uuencode;
 pub(crate) mod words;
@@ -61,12 +63,19 @@ pub(crate) const READINGS: &[Reading] = &[
     cms::READING,
     runs::READING,
     escapes::READING,
+    folded::READING,
+    smuggled::READING,
 ];
 
 /// Whether readings for text apply: it is text by its look, or says so, or is of no known type (one control character makes no text
 /// unreadable for those who decode what stands in it).
 fn is_readable(leaf: &Leaf) -> bool {
     super::sniff::is_text(leaf.true_type) || leaf.true_type.is_empty() || leaf.declared.starts_with("text")
+}
+
+/// Another form of a whole text, marked so that it has no type of its own: rules about pages and attachments see the text itself.
+fn untyped(text: Vec<u8>) -> Vec<u8> {
+    [b"\0\n", text.as_slice()].concat()
 }
 
 #[cfg(test)]

@@ -21,7 +21,8 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
     }
     let mut wide = false;
     if let Some(text) = charset::decode_wide(data, leaf.charset) {
-        wide = true;
+        // Under a wrong label, or a byte out of step, it is no text that anybody reads.
+        wide = text.chars().take(1000).filter(char::is_ascii).count() * 2 >= text.chars().take(1000).count();
         if !finds.look(data.len()) || !finds.add_decoded(None, text.into_bytes()) {
             return;
         }

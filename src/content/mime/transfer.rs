@@ -63,7 +63,11 @@ fn from_base64(body: &Bytes, finds: &mut Finds) -> Vec<Bytes> {
         && finds.look(body.len() * 2)
     {
         all.push(base64::decode(body.get(..end).unwrap_or_default(), Style::Chunks).bytes.into());
-        all.push(base64::decode(&base64::clean_lines(body), Style::Chunks).bytes.into());
+        let clean = base64::decode(&base64::clean_lines(body), Style::Chunks).bytes;
+        // A footer alone that is left out makes no other content.
+        if !all.iter().any(|one| one.starts_with(&clean)) {
+            all.push(clean.into());
+        }
     }
     for style in styles {
         if finds.look(body.len()) {

@@ -16,7 +16,7 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
     let mut done = 0;
     let mut files = 0;
     // Most texts have the word nowhere: only where it stands is a line looked at.
-    for word in memchr::memchr2_iter(b'e', b'E', data).filter(|at| data.get(at + 1..).is_some_and(|rest| is_egin(rest))) {
+    for word in words(data) {
         let Some(at) = line_start(data, word).filter(|at| *at >= done) else { continue };
         let Some(begin) = data.get(at..).and_then(begin) else { continue };
         let (files_here, used) = decode(&begin);
@@ -37,24 +37,22 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
     }
 }
 
-/// `gin` after the `e` of a `begin`.
-fn is_egin(rest: &[u8]) -> bool {
-    rest.get(..3).is_some_and(|rest| rest.eq_ignore_ascii_case(b"gin"))
+/// Where the word `begin` stands.
+fn words(data: &[u8]) -> impl Iterator<Item = usize> + '_ {
+    memchr::memchr2_iter(b'b', b'B', data).filter(|at| data.get(at + 1..at + 5).is_some_and(|rest| rest.eq_ignore_ascii_case(b"egin")))
 }
 
-/// Where the line starts in which nothing but blanks stands before the `b` before `e`.
-fn line_start(data: &[u8], e: usize) -> Option<usize> {
-    let b = e.checked_sub(1).filter(|b| matches!(data.get(*b), Some(b'b' | b'B')))?;
+/// Where the line starts in which nothing but blanks stands before the word at `b`.
+fn line_start(data: &[u8], b: usize) -> Option<usize> {
     let before = data.get(b.saturating_sub(200)..b)?;
-    let indent = before.iter().rev().take_while(|c| matches!(c, b' ' | b'\t')).count();
+    let indent = before.iter().rev().take_while(|c| is_indent(**c)).count();
     let start = b - indent;
     (start == 0 || matches!(data.get(start - 1), Some(b'\n' | b'\r'))).then_some(start)
 }
 
 /// Whether a file stands in a body that its fields call uuencoded.
 pub(super) fn has_file(body: &[u8]) -> bool {
-    let words = memchr::memchr2_iter(b'e', b'E', body).filter(|at| body.get(at + 1..).is_some_and(|rest| is_egin(rest)));
-    let begins = words.filter_map(|at| line_start(body, at)).filter_map(|at| body.get(at..).and_then(begin));
+    let begins = words(body).filter_map(|at| line_start(body, at)).filter_map(|at| body.get(at..).and_then(begin));
     begins.take(10).any(|begin| !decode(&begin).0.is_empty())
 }
 
@@ -99,22 +97,28 @@ struct Begin<'a> {
 /// length, no name.
 fn begin(text: &[u8]) -> Option<Begin<'_>> {
     let head = text.get(..text.len().min(1000))?;
-    let (indent, word) = head.split_at_checked(blanks(head))?;
+    let (indent, word) = head.split_at_checked(head.iter().take_while(|c| is_indent(**c)).count())?;
     let (word, rest) = word.split_at_checked(5).filter(|(word, _)| word.eq_ignore_ascii_case(b"begin"))?;
     let said = |said: &[u8]| rest.get(..said.len()).is_some_and(|word| word.eq_ignore_ascii_case(said));
-    let skip = [&b"-base64-encoded"[..], b"-base64"].into_iter().find(|word| said(word)).map_or(0, <[u8]>::len);
-    let is_base64 = skip > 0;
+    let skip = [&b"-base64-encoded"[..], b"-base64", b"-encoded"].into_iter().find(|word| said(word)).map_or(0, <[u8]>::len);
+    let is_base64 = said(b"-base64");
     let line = rest.get(skip..)?;
     let line = line.get(..memchr::memchr2(b'\n', b'\r', line)?)?;
     let rest = text.get(indent.len() + word.len() + skip + line.len()..)?;
     let body = rest.strip_prefix(b"\r\n").or_else(|| rest.get(1..))?;
-    let words = line.get(blanks(line)..).filter(|words| words.len() < line.len())?;
+    let words = line.get(blanks(line)..).filter(|words| line.is_empty() || words.len() < line.len())?;
     let digits = words.iter().take_while(|c| c.is_ascii_digit()).count();
     let name = words.get(digits..)?;
-    let ok = (1..=8).contains(&digits) && name.first().is_none_or(|c| matches!(c, b' ' | b'\t'));
+    // Without a mode what follows is all name.
+    let ok = digits <= 8 && (digits == 0 || name.first().is_none_or(|c| matches!(c, b' ' | b'\t')));
     let name = Some(name.trim_ascii()).filter(|name| !name.is_empty()).map(|name| String::from_utf8_lossy(name).into_owned());
     let regular = indent.is_empty() && word == b"begin" && digits >= 3 && name.is_some();
     ok.then_some(Begin { indent, name, is_base64, regular, body })
+}
+
+/// Blanks, and the marks of a reply.
+fn is_indent(c: u8) -> bool {
+    matches!(c, b' ' | b'\t' | b'>' | b'|')
 }
 
 fn blanks(text: &[u8]) -> usize {
@@ -283,6 +287,10 @@ mod tests {
             ("begin 644 a\n3O4JgPqw=\n+\nend\n", &[]),
             ("begin 644 a\n3O4JgP4w+\n+\nend\n", &[("a", "hello")]),
             ("begin 644 a\n1Mq3o\n+\nend\n", &[("a", "cat")]),
+            ("begin-encoded 644 YQ==\n%:&5L;&\\\n`\nend\n", &[("YQ==", "hello")]),
+            ("begin a.txt\n%:&5L;&\\\n`\nend\n", &[("a.txt", "hello")]),
+            ("begin\n%:&5L;&\\\n`\nend\n", &[("", "hello")]),
+            ("> begin 644 a\n> %:&5L;&\\\n> `\n> end\n", &[("a", "hello")]),
             ("begin-base64-encoded 644 YQ==\naGVsbG8=\n====\n", &[("YQ==", "hello")]),
         ];
         for (text, want) in rows {

@@ -13,11 +13,13 @@ const MAX_FILES: usize = 200;
 fn read(leaf: &Leaf, finds: &mut Finds) {
     let data = leaf.data.as_ref();
     let mut done = 0;
-    let mut pieces: Vec<Vec<u8>> = Vec::new();
+    let mut files = 0;
+    let mut pieces: Vec<(u32, Vec<u8>)> = Vec::new();
     for at in memchr::memchr_iter(b'=', data).filter(|at| data.get(at + 1..).is_some_and(|rest| starts(rest, b"ybegin"))) {
-        if at < done || !starts_line(data, at) || pieces.len() >= MAX_FILES {
+        if at < done || !starts_line(data, at) || files >= MAX_FILES {
             continue;
         }
+        files += 1;
         let Some((line, body)) = data.get(at..).and_then(split_line) else { break };
         let body = if starts(body, b"=ypart") { split_line(body).map_or(body, |(_, rest)| rest) } else { body };
         let body = body.get(..end(body)).unwrap_or_default();
@@ -31,8 +33,9 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
         if !finds.look(body.len() * 2) || (dots && !finds.add_decoded(name.clone(), decode(body, true))) {
             return;
         }
-        if memmem::find(line, b"part=").is_some() {
-            pieces.push(decoded.clone());
+        if let Some(at) = memmem::find(line, b"part=") {
+            let number = line.get(at + 5..).unwrap_or_default().iter().take(9).take_while(|c| c.is_ascii_digit());
+            pieces.push((number.fold(0, |n, c| n * 10 + u32::from(c - b'0')), decoded.clone()));
         }
         if !finds.add_decoded(name, decoded) {
             return;
@@ -40,7 +43,8 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
     }
     // A file in parts that all stand here.
     if pieces.len() > 1 {
-        finds.add_decoded(None, pieces.concat());
+        pieces.sort_by_key(|(number, _)| *number);
+        finds.add_decoded(None, pieces.into_iter().flat_map(|(_, piece)| piece).collect());
     }
 }
 
@@ -110,8 +114,8 @@ mod tests {
             (b"=ybegin name=a\n\x92\x8f\x96\x96\x99", &["hello"]),
             (b"  =YBEGIN line=1\n\x92\x8f\x96\x96\x99\n=YEND", &["hello"]),
             (
-                b"=ybegin part=1 name=a\n=ypart begin=1 end=2\n\x92\x8f\n=yend\n=ybegin part=2 name=a\n=ypart begin=3 end=5\n\x96\x96\x99\n=yend\n",
-                &["he", "llo", "hello"],
+                b"=ybegin part=2 name=a\n=ypart begin=3 end=5\n\x96\x96\x99\n=yend\n=ybegin part=1 name=a\n=ypart begin=1 end=2\n\x92\x8f\n=yend\n",
+                &["llo", "he", "hello"],
             ),
             (b"words of =ybegin name=a\n\x92", &[]),
         ];

@@ -57,8 +57,8 @@ fn piece(text: &[u8]) -> usize {
         same = if *c == last && matches!(c, b'-' | b'_') { same + 1 } else { 0 };
         last = *c;
         if same == 2 {
-            // All of the rule, which is at least of one character, is left behind.
-            return if at == 2 { text.iter().take_while(|d| *d == c).count().min(PIECE - 1) } else { at - 2 };
+            // A rule alone is stepped over in pieces too short to count.
+            return if at == 2 { text.iter().take(PIECE - 1).take_while(|d| *d == c).count() } else { at - 2 };
         }
     }
     text.len()
@@ -192,7 +192,7 @@ fn literal(rest: &[u8]) -> Option<usize> {
 fn is_address(data: &[u8], start: usize) -> bool {
     let before = data.get(start.saturating_sub(ADDRESS)..start).unwrap_or_default();
     let ends = |c: &u8| c.is_ascii_whitespace() || matches!(c, b'"' | b'\'' | b'<' | b'>' | b'(' | b')' | 0);
-    let from = before.iter().rposition(|c| ends(c)).map_or(0, |at| at + 1);
+    let from = before.iter().rposition(ends).map_or(0, |at| at + 1);
     memchr::memmem::find(before.get(from..).unwrap_or_default(), b"://").is_some()
 }
 

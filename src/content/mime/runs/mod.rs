@@ -83,8 +83,10 @@ impl Pile<'_, '_> {
 /// Whether bytes start as something that wants to be opened or judged by itself. Signatures of two bytes, which stand at the start of some
 /// of thousands of random keys, count with more behind them.
 fn is_known(bytes: &[u8]) -> bool {
+    if cms::looks_like(bytes) || bytes.starts_with(b"\0\x05\x16") || pgp::looks_like(bytes) {
+        return true;
+    }
     match sniff::true_type(bytes) {
-        "" => cms::looks_like(bytes) || bytes.starts_with(b"\0\x05\x16") || pgp::looks_like(bytes),
         "gzip" => bytes.get(2) == Some(&8) && bytes.get(3).is_some_and(|flags| *flags < 0x20),
         "compress" => bytes.len() >= 16 && bytes.get(2).is_some_and(|bits| (0x89..=0x90).contains(bits)),
         "cpio" => bytes.starts_with(b"0707"),

@@ -7,10 +7,10 @@ use super::Pile;
 const SPAN: usize = 128;
 const STEP: usize = 32;
 /// Numbers with a mark of their own from which a row counts; and numbers without.
-const LEAST_MARKED: usize = 24;
+const LEAST_MARKED: usize = 48;
 const LEAST_PLAIN: usize = 64;
 /// The same for arguments of functions that make characters of numbers.
-const LEAST_CALLS: usize = 12;
+const LEAST_CALLS: usize = 32;
 
 /// Whether a character stands in rows of numbers.
 const fn is_part(c: u8) -> bool {
@@ -80,7 +80,7 @@ impl Row {
 
     /// A number without a mark: two digits each of hexadecimal, a decimal one up to 255, or both. What is neither ends a row.
     fn plain(&mut self, digits: &[u8]) {
-        if digits.len() % 2 == 0 && digits.len() <= 64 {
+        if digits.len().is_multiple_of(2) && digits.len() <= 64 {
             self.hex.extend(digits.as_chunks::<2>().0.iter().filter_map(|[a, b]| Some(hex(*a)? << 4 | hex(*b)?)));
             self.hex_tokens += 1;
         } else {

@@ -14,7 +14,7 @@ const MAX_URIS: usize = 2_000;
 /// Decodes each URI onto the pile; tells where they stand, in order.
 pub(super) fn each(data: &[u8], pile: &mut Pile) -> Vec<Range<usize>> {
     let mut taken: Vec<Range<usize>> = Vec::new();
-    let colons = memchr::memmem::find_iter(data, b":");
+    let colons = memchr::memchr_iter(b':', data);
     for colon in colons {
         let Some(start) = colon.checked_sub(4).filter(|start| *start >= taken.last().map_or(0, |range| range.end)) else { continue };
         if !data.get(start..colon).is_some_and(|word| word.eq_ignore_ascii_case(b"data")) || taken.len() >= MAX_URIS || pile.full {
@@ -29,9 +29,9 @@ pub(super) fn each(data: &[u8], pile: &mut Pile) -> Vec<Range<usize>> {
         let body = rest.get(comma + 1..).unwrap_or_default();
         let quote = start.checked_sub(1).and_then(|before| data.get(before)).copied().unwrap_or_default();
         let body = body.get(..length(body, quote)).unwrap_or_default();
-        let is_base64 = head.to_ascii_lowercase().trim_ascii().ends_with(b"base64");
+        let is_base64 = head.to_ascii_lowercase().trim_ascii().trim_suffix_slash().ends_with(b"base64");
         // A sentence with the word "data:" in it has no media type.
-        if !is_base64 && !(head.is_empty() || head.contains(&b'/') || head.starts_with(b";")) {
+        if !(is_base64 || head.is_empty() || head.contains(&b'/') || head.starts_with(b";")) {
             continue;
         }
         let plain = percent(&escapes::entities(body));
@@ -53,9 +53,32 @@ fn length(body: &[u8], before: u8) -> usize {
     let end = match before {
         b'"' | b'\'' | b'`' => memchr::memchr(before, body),
         b'(' => memchr::memchr(b')', body),
-        _ => body.iter().position(|c| c.is_ascii_whitespace() || matches!(c, b'"' | b'\'' | b'<' | b'>' | b')')),
+        _ => unquoted(body),
     };
     end.unwrap_or(body.len())
+}
+
+/// Up to a blank, but over the line ends of folded lines (RFC 5545 section 3.1).
+fn unquoted(body: &[u8]) -> Option<usize> {
+    let folds = |at: usize| match body.get(at..).unwrap_or_default() {
+        [b'\r', b'\n', b' ' | b'\t', ..] | [b'\n', b' ' | b'\t', ..] => true,
+        [b' ' | b'\t', ..] => at.checked_sub(1).and_then(|before| body.get(before)) == Some(&b'\n'),
+        _ => false,
+    };
+    body.iter().enumerate().position(|(at, c)| {
+        c.is_ascii_whitespace() && !folds(at) && !(*c == b'\n' && at > 0 && folds(at - 1)) || matches!(c, b'"' | b'\'' | b'<' | b'>' | b')')
+    })
+}
+
+/// A comma is escaped in vCards.
+trait Escaped {
+    fn trim_suffix_slash(&self) -> &Self;
+}
+
+impl Escaped for [u8] {
+    fn trim_suffix_slash(&self) -> &[u8] {
+        self.strip_suffix(b"\\").unwrap_or(self)
+    }
 }
 
 /// `%41` as `A`.

@@ -9,9 +9,13 @@
 //!
 //! Where the bytes can be read in several ways, the most regular reading makes parts of kind `Message`, `Multipart` and `Leaf`; the others
 //! are read after it and give parts of kind `Reading`, for content that has not been seen yet. What is found inside decoded bytes goes back
-//! onto the list, so nothing recurses.
+//! onto the list, so nothing recurses. At last `second` lets another reader of mail, written by others, look at the same message.
 //!
-//! Findings have the check `decompose`. `mime.*` and `doc.macros` are notes. `mime.limit.*`, `archive.limit.*` (limit), `archive.malformed`
+//! `forks` keeps where the readings part, and compares what each of them would hand a client: `mime.ambiguous` names the place, the two
+//! readings and their parts. It is of class ambiguous where an attachment is concerned, else a note. What stands in the message openly in
+//! one reading and decoded in the other, blanks, and the footers of mailing lists make no difference.
+//!
+//! Findings have the check `decompose`. Other `mime.*` and `doc.macros` are notes. `mime.limit.*`, `archive.limit.*` (limit), `archive.malformed`
 //! (malformed), `archive.unknown` and `mime.partial` (unknown container) mean *could not tell*. `archive.encrypted` and `doc.encrypted` are
 //! of class encrypted.
 

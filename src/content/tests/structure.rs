@@ -201,9 +201,9 @@ fn structure_is_read_in_every_way() {
     let rows = [
         format!("Content-Type: multipart/mixed; boundary=Bound\r\n\r\n--BOUND\r\n{leaf}--BOUND--\r\n"),
         format!("X: y\r\n\r\n\r\nContent-Type: text/plain\r\n{leaf}"),
-        format!("Content-Transfer-\r\n Encoding: quoted-printable\r\n\r\nh=65=6C=6Co\r\n"),
+        "Content-Transfer-\r\n Encoding: quoted-printable\r\n\r\nh=65=6C=6Co\r\n".to_owned(),
         format!("X: y\r\n \t\r\n{leaf}"),
-        format!("X: y\rContent-Transfer-Encoding: quoted-printable\r\n\r\nh=65=6C=6Co\r\n"),
+        "X: y\rContent-Transfer-Encoding: quoted-printable\r\n\r\nh=65=6C=6Co\r\n".to_owned(),
         leaf.replace("\r\n", "\r"),
         leaf.replace("\r\n", "\r\r\n"),
         leaf.replace("\r\n", "\u{85}\r\n"),

@@ -35,7 +35,7 @@ impl Work<'_> {
         let doubled = kind.is_doubled("boundary");
         let mut all = self.cuts_at(bytes, &boundaries, doubled, false);
         if doubled && !all.is_empty() {
-            let missing = kind.plainly("boundary").filter(|value| memchr::memmem::find(bytes, value).is_none());
+            let missing = kind.plainly("boundary").filter(|value| memchr::memmem::find(bytes, &[b"--", *value].concat()).is_none());
             let missing = missing.map(|value| Cuts { label: shown(value, None), firm: true, guessed: false, layout: None });
             all.extend(missing);
         }

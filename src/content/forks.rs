@@ -3,11 +3,11 @@
 //! Leaves are noted at nodes: one for each entity, and one for each way to go at a fork. A node's content is its leaves and that of the
 //! nodes below it; below a fork, that of its most regular way. Entities that two ways share are read once and have one node.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use sha2::{Digest, Sha256};
 
-use super::find::Problem;
+use super::find::{Problem, too_long};
 use super::sniff;
 use super::work::Work;
 use crate::mail::{Class, Part, PartId};
@@ -20,7 +20,9 @@ pub(super) const ROOT: Node = 0;
 pub(super) const ASIDE: Node = 1;
 
 /// Forks that are compared; a message with more has enough findings.
-const MAX_FORKS: usize = 1_000;
+const MAX_FORKS: usize = 300;
+/// Pairs of parts that are compared by their places.
+const MAX_PAIRS: usize = 1_000_000;
 /// Leaves named in the evidence of one reading.
 const MAX_NAMED: usize = 4;
 /// Longest name shown, in characters.
@@ -126,15 +128,17 @@ impl Work<'_> {
     /// Compares the ways at all forks.
     pub(super) fn judge_forks(&mut self) {
         let mut found: Vec<(Problem, Option<PartId>)> = Vec::new();
+        let mut essences = Essences::default();
         for fork in self.readings.forks.iter().filter(|fork| !fork.others.is_empty()).take(MAX_FORKS) {
             let first = self.readings.content(fork.first.0);
             let mut worst: Option<Problem> = None;
             for other in &fork.others {
                 let content = self.readings.content(other.node);
-                let size = first.len() + content.len();
-                let Some(grave) = self.budget.look(size * 64).then(|| compare(&self.parts, &first, &content, other.firm)).flatten() else {
-                    continue;
-                };
+                if !self.budget.look((first.len() + content.len()) * 64) {
+                    found.push((too_long(&self.budget), fork.at));
+                    break;
+                }
+                let Some(grave) = compare(&self.parts, &first, &content, other.firm, &mut essences) else { continue };
                 if worst.as_ref().is_none_or(|worst| grave && worst.class == Class::Note) {
                     worst = Some(ambiguous(&self.parts, fork, other, &first, &content, grave));
                 }
@@ -146,26 +150,36 @@ impl Work<'_> {
 }
 
 /// Whether two ways hand out different things: `Some(true)` where one of them is more than text to be shown.
-fn compare(parts: &[Part], first: &[PartId], other: &[PartId], firm: bool) -> Option<bool> {
+fn compare(parts: &[Part], first: &[PartId], other: &[PartId], firm: bool, essences: &mut Essences) -> Option<bool> {
     let get = |ids: &[PartId]| -> Vec<&Part> { ids.iter().filter_map(|id| parts.get(id.0 as usize)).collect() };
     let (first, other) = (get(first), get(other));
-    let (less, mut more) = (missing(&first, &other), missing(&other, &first));
-    if !firm {
+    let (less, mut more) = (essences.missing(&first, &other), essences.missing(&other, &first));
+    if !firm && more.len().saturating_mul(first.len()) < MAX_PAIRS {
         more.retain(|part| !first.iter().any(|known| covers(part, known)));
     }
     let grave = more.iter().any(|part| opens(part)) || (firm && less.iter().any(|part| opens(part)));
     (grave || (firm && !(less.is_empty() && more.is_empty()))).then_some(grave)
 }
 
-/// Those of `from` whose content is not in `within`. White space, control characters and empty parts make no difference.
-fn missing<'p>(from: &[&'p Part], within: &[&Part]) -> Vec<&'p Part> {
-    let exact: HashSet<&[u8; 32]> = within.iter().map(|part| &part.sha256).collect();
-    let from: Vec<&Part> = from.iter().copied().filter(|part| !exact.contains(&part.sha256)).collect();
-    if from.is_empty() {
-        return from;
+/// Digests of contents, each made once.
+#[derive(Default)]
+struct Essences(HashMap<PartId, [u8; 32]>);
+
+impl Essences {
+    /// Those of `from` whose content is not in `within`. White space, control characters and empty parts make no difference.
+    fn missing<'p>(&mut self, from: &[&'p Part], within: &[&Part]) -> Vec<&'p Part> {
+        let exact: HashSet<&[u8; 32]> = within.iter().map(|part| &part.sha256).collect();
+        let mut from: Vec<&Part> = from.iter().copied().filter(|part| !exact.contains(&part.sha256)).collect();
+        if !from.is_empty() {
+            let near: HashSet<[u8; 32]> = within.iter().map(|part| self.of(part)).chain([essence(b"")]).collect();
+            from.retain(|part| !near.contains(&self.of(part)));
+        }
+        from
     }
-    let near: HashSet<[u8; 32]> = within.iter().map(|part| essence(&part.data)).chain([essence(b"")]).collect();
-    from.into_iter().filter(|part| !near.contains(&essence(&part.data))).collect()
+
+    fn of(&mut self, part: &Part) -> [u8; 32] {
+        *self.0.entry(part.id).or_insert_with(|| essence(&part.data))
+    }
 }
 
 /// Whether `part` is no more than the undecoded text in which `known` stands.

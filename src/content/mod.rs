@@ -9,12 +9,16 @@
 //!
 //! Where the bytes can be read in several ways, the most regular reading makes parts of kind `Message`, `Multipart` and `Leaf`; the others
 //! are read after it and give parts of kind `Reading`, for content that has not been seen yet. What is found inside decoded bytes goes back
-//! onto the list, so nothing recurses.
+//! onto the list, so nothing recurses. At last `second` lets another reader of mail, written by others, look at the same message.
 //!
-//! Findings have the check `decompose`. `mime.*`, `doc.*` but `doc.encrypted`, `archive.zip_disagrees` and `archive.password_in_text` are notes.
-//! `mime.limit.*`, `archive.limit.*` (limit), `archive.malformed` (malformed), `archive.unknown`, `html.script_file` and `mime.partial` (unknown container)
-//! mean *could not tell*. `archive.encrypted` and `doc.encrypted` are of class encrypted; `mime.ambiguous` is, where an attachment is
-//! concerned, of class ambiguous.
+//! `forks` keeps where the readings part, and compares what each of them would hand a client: `mime.ambiguous` names the place, the two
+//! readings and their parts. It is of class ambiguous where an attachment is concerned, else a note. What stands in the message openly in
+//! one reading and decoded in the other, blanks, and the footers of mailing lists make no difference.
+//!
+//! Findings have the check `decompose`. Other `mime.*`, `doc.*` but `doc.encrypted`, `archive.zip_disagrees` and
+//! `archive.password_in_text` are notes. `mime.limit.*`, `archive.limit.*` (limit), `archive.malformed` (malformed), `archive.unknown`,
+//! `html.script_file` and `mime.partial` (unknown container) mean *could not tell*. `archive.encrypted` and `doc.encrypted` are of class
+//! encrypted.
 
 mod cuts;
 mod find;

@@ -38,18 +38,18 @@ impl Work<'_> {
     /// Queues a message with other line ends, where its odd ones may shape it; hands out the node for it as it stands.
     fn other_line_ends(&mut self, task: &Task, bytes: &Bytes, id: Option<PartId>) -> Node {
         let verbatim = task.depth > 0 && self.place(bytes).is_some();
-        let variants = if verbatim { Vec::new() } else { ends::variants(bytes) };
-        if variants.is_empty() {
+        let others = if verbatim { Vec::new() } else { ends::others(bytes) };
+        if others.is_empty() {
             return task.node;
         }
         let (fork, first) = self.readings.fork(task.node, id, "line ends", "as they stand");
-        for (label, variant) in variants {
-            if !self.budget.decode(variant.len()) || !self.budget.look(variant.len()) {
+        for ends in others {
+            if !self.budget.decode(bytes.len()) || !self.budget.look(bytes.len()) {
                 self.note(super::find::limit("mime.limit.bytes", "Decoding gives more than the limit"), id);
                 break;
             }
-            let node = self.readings.way(fork, label, false);
-            self.push_other(What::Entity(variant.into(), false), id, task.depth + 1, node);
+            let node = self.readings.way(fork, ends.words(), false);
+            self.push_other(What::Entity(ends.apply(bytes).into(), false), id, task.depth + 1, node);
         }
         first
     }
@@ -99,6 +99,9 @@ impl Work<'_> {
 
     /// Queues an entity's body in every way: the first one now, others at the end.
     fn queue_ways(&mut self, task: &Task, node: Node, ways: Vec<(bool, String, What)>) {
+        if ways.len() > MAX_WAYS {
+            self.note(super::find::limit("mime.limit.readings", "More ways to read a header than the limit"), task.parent);
+        }
         let mut ways = ways.into_iter().take(MAX_WAYS);
         let Some((_, label, first)) = ways.next() else { return };
         let others: Vec<_> = ways.collect();
@@ -226,7 +229,7 @@ impl Work<'_> {
         let first = decoded.next().unwrap_or_else(|| bytes.clone());
         let others: Vec<Bytes> = decoded.collect();
         self.cut_out.extend(blob.span.map(|span| Cut { span, encoding, odd: !others.is_empty() }));
-        let regular = second::is_regular(bytes, encoding);
+        let regular = others.is_empty() || second::is_regular(bytes, encoding) || second::is_footer(bytes);
         let (differ, same): (Vec<Bytes>, Vec<Bytes>) =
             others.into_iter().partition(|other| !regular && other != bytes && blob.attachment && task.way != Way::Other);
         let mut node = task.node;
@@ -234,7 +237,7 @@ impl Work<'_> {
             let (fork, first) = self.readings.fork(task.node, task.parent, encoding.words(), "the usual way");
             node = first;
             for other in differ {
-                let node = self.readings.way(fork, "another", !second::is_footer(bytes));
+                let node = self.readings.way(fork, "another", true);
                 self.push_other(leaf(other, None), task.parent, task.depth, node);
             }
         }

@@ -4,50 +4,65 @@
 
 use memchr::memmem;
 
-use super::super::find::{Finds, Item, Leaf};
+use super::super::find::{Finds, Item, Leaf, limit};
 use super::super::sniff;
-use super::Reading;
 use super::field::Encoding;
-use super::header::trim_line_end;
+use super::header::{self, trim_line_end};
+use super::loose::{self, Means};
+use super::{Reading, entity};
 
 pub(super) const READING: Reading =
     Reading { name: "embedded", reads: "MIME parts that stand in a text without a boundary around them", read };
 
 /// Parts taken out of one leaf.
 const MAX_PARTS: usize = 500;
-/// How far before the transfer encoding a part's header may begin, in bytes.
+/// Fields looked at in one leaf.
+const MAX_TRIED: usize = 5_000;
+/// How far before the transfer encoding a part's header may begin, and how far behind it end, in bytes.
 const MAX_HEADER: usize = 4096;
-const FIELD: &[u8] = b"content-transfer-encoding";
+/// Fields read of one part.
+const MAX_FIELDS: usize = 50;
+/// How far a line is looked at, in bytes.
+const MAX_LINE: usize = 200;
 
 fn read(leaf: &Leaf, finds: &mut Finds) {
-    if !sniff::is_text(leaf.true_type) || leaf.declared == "text/rfc822-headers" {
+    if !sniff::is_text(leaf.true_type) {
         return;
     }
     let data = leaf.data.as_ref();
     let mut done = 0;
-    let mut parts = 0;
-    // Fields are written in any case; the dash has none.
-    for dash in memchr::memchr_iter(b'-', data) {
-        let Some(at) = dash.checked_sub(7).filter(|at| *at >= done) else { continue };
-        let starts_line = at == 0 || matches!(data.get(at - 1), Some(b'\n' | b'\r'));
-        if !starts_line || !data.get(at..at + FIELD.len()).is_some_and(|name| name.eq_ignore_ascii_case(FIELD)) {
+    let (mut parts, mut tried) = (0, 0);
+    for at in lines(data) {
+        let line = data.get(at..data.len().min(at + MAX_LINE)).unwrap_or_default();
+        if at < done || !matches!(loose::field(line), Some((Means::Encoding, _))) {
             continue;
         }
-        // Under an identity encoding the text stands here as it is, and has been read.
-        let line_end = memchr::memchr(b'\n', data.get(at..).unwrap_or_default()).map_or(data.len(), |n| at + n);
-        let value = data.get((at + FIELD.len() + 1).min(line_end)..line_end).unwrap_or_default();
-        if Encoding::read(value) == Encoding::Identity {
-            continue;
+        tried += 1;
+        if parts >= MAX_PARTS || tried > MAX_TRIED {
+            finds.problems.push(limit("mime.limit.parts", "More parts in a text than the limit"));
+            return;
         }
         let start = block_start(data, at, done);
-        let end = part_end(data, line_end);
+        let block = data.get(start..data.len().min(at + MAX_HEADER)).unwrap_or_default();
+        let head = header::read(block, MAX_FIELDS, MAX_HEADER * 2);
+        // Under an identity encoding the text stands here as it is, and has been read.
+        if entity::encodings(block, &head).iter().all(|encoding| *encoding == Encoding::Identity) {
+            continue;
+        }
+        let end = part_end(data, at.max(start + head.body).min(data.len()));
         done = end;
         parts += 1;
         finds.note("mime.embedded", "A part of a message stands in the text", "");
-        if parts > MAX_PARTS || !finds.look(end - start) || !finds.add(Item::Entity(leaf.data.slice(start..end))) {
+        if !finds.look(end - start) || !finds.add(Item::Entity(leaf.data.slice(start..end))) {
             return;
         }
     }
+}
+
+/// Where lines start that could hold a field of this kind: with its first letter, or with what is no letter.
+fn lines(data: &[u8]) -> impl Iterator<Item = usize> {
+    let starts = [0].into_iter().chain(memchr::memchr2_iter(b'\n', b'\r', data).map(|at| at + 1));
+    starts.filter(|at| data.get(*at).is_some_and(|c| matches!(c, b'c' | b'C' | b't' | b'T') || !(c.is_ascii_alphanumeric() || *c < b' ')))
 }
 
 /// Where the header block around `at` begins: after the last empty line or line of dashes before it.
@@ -86,6 +101,9 @@ mod tests {
                 &["Content-Type: a/b\r\nContent-Transfer-Encoding: base64\r\n\r\naGVsbG8=\r\n"],
             ),
             ("a\n\nCONTENT-TRANSFER-ENCODING: Base64\nX: y\n\naGVsbG8=", &["CONTENT-TRANSFER-ENCODING: Base64\nX: y\n\naGVsbG8="]),
+            ("a\n\nContent-Transfer-Encoding:\n base64\n\naGVsbG8=", &["Content-Transfer-Encoding:\n base64\n\naGVsbG8="]),
+            ("a\n\nContent_Transfer_Encoding: base64\n\naGVsbG8=", &["Content_Transfer_Encoding: base64\n\naGVsbG8="]),
+            ("Transfer-Encoding: chunked\n\nx", &[]),
             ("Content-Transfer-Encoding: 7bit\n\nx", &[]),
             ("x Content-Transfer-Encoding: base64\n\nx", &[]),
         ];

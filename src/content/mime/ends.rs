@@ -5,28 +5,78 @@ const HEADER: usize = 16_384;
 /// How far a line is looked at, in bytes.
 const LINE: usize = 1_000;
 
-/// The message as other readers see its lines; empty where no odd line end shapes it.
-pub(crate) fn variants(bytes: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
-    let mut all = Vec::new();
-    let bare = |at: &usize| bytes.get(at + 1) != Some(&b'\n');
-    let alone: Vec<usize> = memchr::memchr_iter(b'\r', bytes).filter(bare).collect();
-    let header = header_end(bytes);
-    let matters = |at: &usize, len: usize| *at < header || shapes(bytes, *at, len);
-    if alone.iter().any(|at| matters(at, 1)) {
-        all.push(("a bare CR ends a line", replaced(bytes, &alone, 1, b"\r\n")));
-        all.push(("a bare CR is nothing", replaced(bytes, &alone, 1, b"")));
-    }
-    let tabs: Vec<usize> = memchr::memchr3_iter(0x0b, 0x0c, 0x1e, bytes).collect();
-    if tabs.iter().any(|at| matters(at, 1)) {
-        all.push(("vertical tabs and form feeds end a line", replaced(bytes, &tabs, 1, b"\r\n")));
-    }
-    for (label, end) in [("NEL ends a line", &b"\xc2\x85"[..]), ("a line separator ends a line", b"\xe2\x80\xa8")] {
-        let places: Vec<usize> = memchr::memmem::find_iter(bytes, end).collect();
-        if places.iter().any(|at| shapes(bytes, *at, end.len())) {
-            all.push((label, replaced(bytes, &places, end.len(), b"\r\n")));
+/// Odd line ends that are looked at; where there are more, they matter.
+const MAX_LOOKS: usize = 10_000;
+
+/// What a reader does with an odd line end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// A CR alone ends a line.
+    Cr,
+    /// A CR alone is nothing.
+    NoCr,
+    /// A vertical tab, a form feed or a record separator ends a line.
+    Tabs,
+    /// The next line of ISO 6429 ends a line.
+    Nel,
+    /// The line separator of Unicode ends a line.
+    Separator,
+}
+
+impl Ends {
+    const ALL: [Self; 5] = [Self::Cr, Self::NoCr, Self::Tabs, Self::Nel, Self::Separator];
+
+    /// In plain words.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Cr => "a bare CR ends a line",
+            Self::NoCr => "a bare CR is nothing",
+            Self::Tabs => "a vertical tab or form feed ends a line",
+            Self::Nel => "NEL ends a line",
+            Self::Separator => "a line separator ends a line",
         }
     }
-    all
+
+    /// The message as this reader sees it.
+    pub(crate) fn apply(self, bytes: &[u8]) -> Vec<u8> {
+        let with = if self == Self::NoCr { &b""[..] } else { b"\r\n" };
+        let mut out = Vec::with_capacity(bytes.len());
+        let mut from = 0;
+        for at in self.places(bytes) {
+            out.extend_from_slice(bytes.get(from..at).unwrap_or_default());
+            out.extend_from_slice(with);
+            from = at + self.len();
+        }
+        out.extend_from_slice(bytes.get(from..).unwrap_or_default());
+        out
+    }
+
+    fn len(self) -> usize {
+        match self {
+            Self::Cr | Self::NoCr | Self::Tabs => 1,
+            Self::Nel => 2,
+            Self::Separator => 3,
+        }
+    }
+
+    fn places<'b>(self, bytes: &'b [u8]) -> Box<dyn Iterator<Item = usize> + 'b> {
+        match self {
+            Self::Cr | Self::NoCr => Box::new(memchr::memchr_iter(b'\r', bytes).filter(|at| bytes.get(at + 1) != Some(&b'\n'))),
+            Self::Tabs => Box::new(memchr::memchr3_iter(0x0b, 0x0c, 0x1e, bytes)),
+            Self::Nel => Box::new(memchr::memmem::find_iter(bytes, b"\xc2\x85")),
+            Self::Separator => Box::new(memchr::memmem::find_iter(bytes, b"\xe2\x80\xa8")),
+        }
+    }
+}
+
+/// The ways in which other readers may see the lines of a message; empty where no odd line end shapes it.
+pub(crate) fn others(bytes: &[u8]) -> Vec<Ends> {
+    let header = header_end(bytes);
+    let matter = |ends: &Ends| {
+        let matters = |(i, at): (usize, usize)| i >= MAX_LOOKS || (at < header && ends.len() == 1) || shapes(bytes, at, ends.len());
+        ends.places(bytes).enumerate().any(matters)
+    };
+    Ends::ALL.into_iter().filter(matter).collect()
 }
 
 /// Where the first empty line stands, looked for within bounds.
@@ -48,18 +98,6 @@ fn shapes(bytes: &[u8], at: usize, len: usize) -> bool {
     line.starts_with(b"--") || line.is_empty() || next.starts_with(b"--") || super::loose::starts_field(next)
 }
 
-fn replaced(bytes: &[u8], places: &[usize], len: usize, with: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len() + places.len() * with.len());
-    let mut from = 0;
-    for at in places {
-        out.extend_from_slice(bytes.get(from..*at).unwrap_or_default());
-        out.extend_from_slice(with);
-        from = at + len;
-    }
-    out.extend_from_slice(bytes.get(from..).unwrap_or_default());
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,10 +115,11 @@ mod tests {
             ("A: b\r\n\r\nx\u{85}--B\r\n", &["A: b\r\n\r\nx\r\n--B\r\n"]),
         ];
         for (text, want) in rows {
-            let got: Vec<String> = variants(text.as_bytes()).into_iter().map(|(_, v)| String::from_utf8(v).unwrap()).collect();
+            let got: Vec<String> =
+                others(text.as_bytes()).into_iter().map(|ends| String::from_utf8(ends.apply(text.as_bytes())).unwrap()).collect();
             assert_eq!(got, *want, "{text:?}");
             for end in 0..text.len() {
-                variants(&text.as_bytes()[..end]);
+                others(&text.as_bytes()[..end]);
             }
         }
     }

@@ -104,7 +104,7 @@ fn distinct<'a>(all: impl Iterator<Item = &'a [u8]>) -> Vec<&'a [u8]> {
 }
 
 /// Every encoding that the fields name; what a malformed field names counts where it is known.
-fn encodings(bytes: &[u8], head: &Head) -> Vec<Encoding> {
+pub(super) fn encodings(bytes: &[u8], head: &Head) -> Vec<Encoding> {
     let mut all: Vec<Encoding> = Vec::new();
     let well = head.values(bytes, "content-transfer-encoding").flat_map(Encoding::readings);
     let loose = head.loose_values(bytes, Means::Encoding).flat_map(Encoding::readings);

@@ -10,6 +10,8 @@ use super::loose::{self, Means};
 const BEYOND: usize = 16;
 /// How much of a body is looked at for a header that goes on after its empty line, in bytes.
 const MAX_SECOND: usize = 65_536;
+/// Folded lines of a malformed field.
+const MAX_FOLDS: usize = 8;
 
 /// One field, as places in the bytes of its entity.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -214,9 +216,10 @@ impl Block<'_> {
     }
 }
 
-/// Where the lines end that start with a blank, from `at` on.
+/// Where the lines end that start with a blank, from `at` on; looked for within bounds.
 fn logical_end(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(rest) = bytes.get(at..).filter(|rest| matches!(rest.first(), Some(b' ' | b'\t'))) {
+    for _ in 0..MAX_FOLDS {
+        let Some(rest) = bytes.get(at..).filter(|rest| matches!(rest.first(), Some(b' ' | b'\t'))) else { break };
         at = memchr(b'\n', rest).map_or(bytes.len(), |n| at + n + 1);
     }
     at

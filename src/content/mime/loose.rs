@@ -29,6 +29,8 @@ const LETTERS: [(&[u8], Means); 5] = [
 
 /// Characters before the last letter of a name, at most.
 const MAX_NAME: usize = 200;
+/// Characters in a name that do not belong there, at most.
+const MAX_JUNK: usize = 24;
 
 /// Whether a name is exactly as it ought to be.
 pub(super) fn is_well_formed(name: &[u8]) -> bool {
@@ -37,6 +39,11 @@ pub(super) fn is_well_formed(name: &[u8]) -> bool {
 
 /// What a line (folding included) is taken for, and where its value starts.
 pub(super) fn field(line: &[u8]) -> Option<(Means, usize)> {
+    // Cheap for nearly all lines: the first letter is none of ours, or there is none.
+    let first = line.iter().take(MAX_JUNK).find(|c| c.is_ascii_alphanumeric() || **c == b'=')?;
+    if !matches!(first, b'c' | b'C' | b't' | b'T' | b'=') {
+        return None;
+    }
     let plain = LETTERS.iter().find_map(|(letters, means)| eat(line, letters).map(|from| (*means, from)));
     plain.or_else(|| {
         let colon = memchr::memchr(b':', line.get(..line.len().min(MAX_NAME))?)?;
@@ -82,14 +89,14 @@ pub(super) fn indented(line: &[u8]) -> Option<(Means, usize)> {
 fn eat(line: &[u8], letters: &[u8]) -> Option<usize> {
     let mut wanted = letters.iter();
     let mut next = wanted.next();
-    let mut at = 0;
+    let (mut at, mut junk) = (0, 0);
     while let Some(letter) = next {
         let c = line.get(at).filter(|_| at < MAX_NAME)?;
         match c {
             c if c.eq_ignore_ascii_case(letter) => next = wanted.next(),
             b':' => return None,
-            c if c.is_ascii_alphanumeric() => return None,
-            _ => {}
+            c if c.is_ascii_alphanumeric() || junk > MAX_JUNK => return None,
+            _ => junk += 1,
         }
         at += 1;
     }

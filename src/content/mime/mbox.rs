@@ -3,7 +3,7 @@
 
 use memchr::memmem;
 
-use super::super::find::{Finds, Item, Leaf};
+use super::super::find::{Finds, Item, Leaf, limit};
 use super::super::sniff;
 use super::Reading;
 use super::header::{self, Field};
@@ -13,7 +13,7 @@ pub(super) const READING: Reading =
     Reading { name: "mbox", reads: "messages that stand in a text behind lines that start with From, or below a line of dashes", read };
 
 /// Messages taken out of one leaf.
-const MAX_MESSAGES: usize = 500;
+const MAX_MESSAGES: usize = 1_000;
 /// Lines that are looked at.
 const MAX_LINES: usize = 20_000;
 
@@ -29,8 +29,11 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
         return;
     }
     finds.note("mime.mbox", "Messages stand in a text one after the other", "");
+    if starts.len() > MAX_MESSAGES {
+        finds.problems.push(limit("mime.limit.parts", "More messages in a text than the limit"));
+    }
     let ends = starts.iter().copied().skip(1).chain([data.len()]);
-    for (start, end) in starts.iter().copied().zip(ends) {
+    for (start, end) in starts.iter().copied().zip(ends).take(MAX_MESSAGES) {
         if !finds.look(end - start) || !finds.add(Item::Message(data.slice(start..end))) {
             return;
         }
@@ -43,7 +46,7 @@ fn starts(data: &[u8]) -> Vec<usize> {
     let first = data.starts_with(b"From ").then_some(0);
     let from = memmem::find_iter(data, b"\nFrom ").map(|at| at + 1).chain(memmem::find_iter(data, b"\n>From ").map(|at| at + 2));
     for at in first.into_iter().chain(from).take(MAX_LINES) {
-        if all.len() < MAX_MESSAGES && looks_like_message(data.get(at..).unwrap_or_default()) {
+        if all.len() <= MAX_MESSAGES && looks_like_message(data.get(at..).unwrap_or_default()) {
             all.push(at);
         }
     }
@@ -53,7 +56,7 @@ fn starts(data: &[u8]) -> Vec<usize> {
         let below = rest.get(end + 1..).unwrap_or_default();
         let blanks = below.iter().take_while(|c| matches!(c, b'\r' | b'\n')).count();
         let below = below.get(blanks..).unwrap_or_default();
-        if all.len() < MAX_MESSAGES && looks_like_message(below) && shapes(below) {
+        if all.len() <= MAX_MESSAGES && looks_like_message(below) && shapes(below) {
             all.push(at + 1 + end + 1 + blanks);
         }
     }
@@ -88,7 +91,7 @@ mod tests {
         let one = "From a Mon Jan 1\r\nSubject: x\r\nTo: y\r\n\r\none\r\n\r\n";
         let two = one.replace("one", "two");
         assert_eq!(found(&format!("{one}{two}")), [one, &two]);
-        assert_eq!(found(&format!("text\r\n{two}")), [two.clone()]);
+        assert_eq!(found(&format!("text\r\n{two}")), std::slice::from_ref(&two));
         assert_eq!(found(one), Vec::<String>::new());
         assert_eq!(found("Dear all,\r\nFrom here on: nothing.\r\n"), Vec::<String>::new());
         let forwarded = "From: a\r\nTo: b\r\nContent-Type: text/plain\r\n\r\nx";

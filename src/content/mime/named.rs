@@ -15,7 +15,8 @@ const LONGEST: usize = 70;
 /// All boundaries of `field`, the most regular one first.
 pub(crate) fn all(field: &Structured) -> Vec<Vec<u8>> {
     let mut names = Names(Vec::new());
-    field.plain("boundary").for_each(|param| names.add(&param.value));
+    let last = field.plain("boundary").last().into_iter();
+    field.plain("boundary").take(1).chain(last).chain(field.plain("boundary")).for_each(|param| names.add(&param.value));
     field.joined("boundary").into_iter().chain(field.extended("boundary")).for_each(|text| names.add(text.as_bytes()));
     for param in field.plain("boundary") {
         as_written(&param.value, &param.raw, &mut names);

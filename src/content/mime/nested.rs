@@ -30,10 +30,19 @@ const KNOWN: [&str; 20] = [
     "x-uidl",
 ];
 
+/// Fields read of a header to find its end.
+const MAX_FIELDS: usize = 1_000;
+
 fn read(leaf: &Leaf, finds: &mut Finds) {
-    if leaf.true_type == "mail" && leaf.declared != "text/rfc822-headers" {
+    // A copy of a header alone is no message.
+    if leaf.true_type == "mail" && (leaf.declared != "text/rfc822-headers" || has_body(leaf.data)) {
         finds.add(Item::Message(leaf.data.clone()));
     }
+}
+
+fn has_body(bytes: &[u8]) -> bool {
+    let head = header::read(bytes, MAX_FIELDS, bytes.len());
+    bytes.get(head.body..).is_some_and(|body| !body.trim_ascii().is_empty())
 }
 
 /// Whether bytes start with a header block: their first line is a field that mail has, and another one follows.

@@ -19,6 +19,8 @@ const MAX_COPY: usize = 1 << 20;
 const KEPT: usize = 1024;
 /// Base64 bodies longer than this are cut short, in bytes.
 const LONG: usize = 4096;
+/// A line of this length and nothing but base64 is no text, in characters.
+const CODED: usize = 24;
 /// Places with a colon, each of which may cost a field's memory over there.
 const MAX_COLONS: usize = 100_000;
 /// Places where a nested message or a boundary may be announced: each may cost a pass over the rest, or a frame when it is dropped.
@@ -67,12 +69,12 @@ fn is_plain(body: &[u8]) -> bool {
     pads <= 2 && trimmed.get(..trimmed.len() - pads).is_some_and(|text| text.iter().all(plain))
 }
 
-/// Whether text follows the padding, such as the footer of a mailing list.
+/// Whether base64 is followed by text and nothing but text, such as the footer of a mailing list.
 pub(crate) fn is_footer(body: &[u8]) -> bool {
-    let Some(pad) = memchr::memchr(b'=', body) else { return false };
-    let rest = body.get(pad..).unwrap_or_default();
-    rest.iter().any(|c| !c.is_ascii_alphanumeric() && !matches!(c, b'+' | b'/' | b'=' | b'-' | b'_') && !c.is_ascii_whitespace())
-        || rest.windows(2).any(|two| two == b"--" || two == b"__")
+    let mut lines = body.split(|c| *c == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()).peekable();
+    let starts = lines.peek().is_some_and(|line| is_plain(line));
+    let mut rest = lines.skip_while(|line| is_plain(line)).peekable();
+    starts && rest.peek().is_some() && rest.all(|line| line.len() < CODED || !is_plain(line))
 }
 
 /// What the other reader hands out of `raw` beyond the leaves in `known`; empty where it is too long, or could cost too much.
@@ -104,7 +106,7 @@ fn shortened(raw: &[u8], known: &[Cut]) -> Option<Copy> {
     let mut gaps: Vec<(usize, usize)> = Vec::new();
     for cut in &cuts {
         let body = cut.span.of(raw);
-        if body.len() <= LONG || cut.span.start < from || cut.encoding != Encoding::Base64 || !is_regular(body, cut.encoding) {
+        if body.len() <= LONG || cut.span.start < from || cut.encoding != Encoding::Base64 || memchr::memchr2(b'-', b':', body).is_some() {
             continue;
         }
         let kept = body.iter().enumerate().filter(|(_, c)| !c.is_ascii_whitespace()).nth(KEPT).map_or(body.len(), |(at, _)| at);
@@ -161,8 +163,8 @@ fn flatten(copy: &Copy) -> Vec<Handed> {
         for mut part in message.parts {
             match std::mem::take(&mut part.body) {
                 PartType::Message(inner) => open.push((inner, in_place && part.encoding == Theirs::None)),
-                PartType::Text(text) | PartType::Html(text) => all.extend(handed(copy, &part, in_place, text.into_owned().into())),
-                PartType::Binary(bytes) | PartType::InlineBinary(bytes) => all.extend(handed(copy, &part, in_place, bytes.into_owned())),
+                PartType::Text(text) | PartType::Html(text) => all.extend(handed(copy, &part, in_place, text.as_bytes())),
+                PartType::Binary(bytes) | PartType::InlineBinary(bytes) => all.extend(handed(copy, &part, in_place, &bytes)),
                 PartType::Multipart(_) => {}
             }
         }
@@ -171,7 +173,7 @@ fn flatten(copy: &Copy) -> Vec<Handed> {
 }
 
 /// A leaf, unless we have it.
-fn handed(copy: &Copy, part: &MessagePart, in_place: bool, bytes: Vec<u8>) -> Option<Handed> {
+fn handed(copy: &Copy, part: &MessagePart, in_place: bool, bytes: &[u8]) -> Option<Handed> {
     let encoding = match part.encoding {
         Theirs::None => 0,
         Theirs::Base64 => 1,
@@ -185,7 +187,7 @@ fn handed(copy: &Copy, part: &MessagePart, in_place: bool, bytes: Vec<u8>) -> Op
     let name = part.attachment_name().map(str::to_owned);
     let declared = part.content_type().map(|kind| format!("{}/{}", kind.ctype(), kind.subtype().unwrap_or_default()).to_ascii_lowercase());
     let said = name.is_some() || part.content_disposition().is_some_and(|said| said.is_attachment());
-    Some(Handed { bytes, declared: declared.unwrap_or_default(), name, attachment: said && !part.is_encoding_problem })
+    Some(Handed { bytes: bytes.to_vec(), declared: declared.unwrap_or_default(), name, attachment: said && !part.is_encoding_problem })
 }
 
 #[cfg(test)]
@@ -238,6 +240,8 @@ mod tests {
         for (body, want) in rows {
             assert_eq!(is_regular(body.as_bytes(), Encoding::Base64), want, "{body:?}");
         }
-        assert!(is_footer(b"QU==\r\n____\r\nA list, http://x\r\n") && !is_footer(b"QU==QUJD") && !is_footer(b"QUJD"));
+        let footer = "QUJD\r\nQUJD\r\n\r\nhttp://x/\r\n____\r\nthe list\r\n";
+        assert!(is_footer(footer.as_bytes()) && !is_footer(b"QU==QUJD") && !is_footer(b"QUJD"));
+        assert!(!is_footer(format!("{footer}{}", "QUJD".repeat(10)).as_bytes()));
     }
 }

@@ -105,6 +105,128 @@ fn what_is_noticed() {
     assert_eq!((finding.class.clone(), finding.part.map(|id| id.0)), (Class::CouldNotTell { reason: Reason::UnknownContainer }, Some(1)));
 }
 
+/// A part that is an attachment, with `body` in base64 as its content.
+fn attached(name: &str, body: &str) -> String {
+    format!("Content-Type: application/octet-stream; name={name}\r\nContent-Transfer-Encoding: base64\r\n\r\n{body}\r\n")
+}
+
+fn ambiguous(raw: &str) -> Vec<(Class, String)> {
+    let message = read(raw.as_bytes());
+    let found = message.findings.into_iter().filter(|finding| finding.code == "mime.ambiguous");
+    found.map(|finding| (finding.class, finding.evidence)).collect()
+}
+
+#[test]
+fn readings_that_hand_out_different_things_are_ambiguous() {
+    let (pdf, text) = (attached("invoice.pdf", "JVBERi0xLjQKJSVFT0YK"), "\r\nhello\r\n");
+    let two = |first: &str, second: &str| format!("--A\r\n{first}--A--\r\n--B\r\n{second}--B--\r\n");
+    let doubled = "Content-Type: multipart/mixed; boundary=A; boundary=B\r\n\r\n";
+    let rows: &[(String, Class, &str)] = &[
+        (
+            format!("{doubled}{}", two(text, &pdf)),
+            Class::Ambiguous,
+            "boundary: \"A\" gives 1 part (text); \"B\" gives 1 part (invoice.pdf)",
+        ),
+        (format!("{doubled}--A\r\n{pdf}--A--\r\n"), Class::Ambiguous, "boundary: \"A\" gives 1 part (invoice.pdf); \"B\" gives 0 parts ()"),
+        (format!("{doubled}{}", two(text, "\r\nother\r\n")), Class::Note, "boundary: \"A\" gives 1 part (text); \"B\" gives 1 part (text)"),
+        (
+            format!("Content-Type: text/plain\r\nContent-Type: multipart/mixed; boundary=A\r\n\r\n--A\r\n{pdf}--A--\r\n"),
+            Class::Ambiguous,
+            "fields: text/plain, not encoded gives 1 part (text); multipart/mixed, not encoded gives 1 part (invoice.pdf)",
+        ),
+        (
+            format!("Content-Transfer-Encoding: 7bit\r\n{pdf}"),
+            Class::Ambiguous,
+            "fields: application/octet-stream, not encoded gives 1 part (invoice.pdf); application/octet-stream, base64 gives",
+        ),
+        (
+            format!("{MIXED}--B\r\n{text}--B--\r\n--B\r\n{pdf}--B--\r\n"),
+            Class::Ambiguous,
+            "boundary: \"B\" gives 1 part (text); \"B\" also past the closing line gives 2 parts (text, invoice.pdf)",
+        ),
+        (
+            format!("{MIXED}--B\r\n{}--B--\r\n", attached("a.txt", "aGVsbG8gd29ybGQ=aGVsbG8gd29ybGQ=")),
+            Class::Ambiguous,
+            "base64: the usual way gives 1 part (a.txt); another gives 1 part (a.txt)",
+        ),
+        (
+            format!("Content-Type: multipart/mixed\r\n\r\n--X\r\n{pdf}--X--\r\n"),
+            Class::Ambiguous,
+            "boundary: as one part gives 1 part (text); \"X\" gives 1 part (invoice.pdf)",
+        ),
+    ];
+    for (raw, class, evidence) in rows {
+        let found = ambiguous(raw);
+        assert!(found.iter().any(|(c, e)| c == class && e.starts_with(evidence)), "{raw}\n{found:?}");
+    }
+}
+
+#[test]
+fn what_every_client_sees_alike_is_not_ambiguous() {
+    let pdf = attached("invoice.pdf", "JVBERi0xLjQKJSVFT0YK");
+    let rows = [
+        format!("{MIXED}This is a multi-part message in MIME format.\r\n--B\r\n{pdf}--B--\r\n"),
+        format!("{MIXED}\r\n\r\n--B  \r\n{pdf}\r\n\r\n--B--\t\r\n\r\n"),
+        format!("{MIXED}--B\r\n{pdf}-----------\r\nA list, http://list.example/\r\n--B--\r\n"),
+        format!("{MIXED}--B\r\n{pdf}"),
+        format!("{MIXED}--B\r\n{pdf}--B--\r\n_______\r\nThe list: http://list.example/ --B\r\n"),
+        format!("Content-Type: multipart/mixed; boundary=B\r\nContent-Type: multipart/mixed; boundary=\"B\"\r\n\r\n--B\r\n{pdf}--B--\r\n"),
+        "Content-Type: text/plain\r\nContent-Type: text/html\r\n\r\nhello\r\n".to_owned(),
+        "Content-Type: text/plain\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\na=b and c=\r\nd = e\r\n".to_owned(),
+        format!("Subject: s\r\nno field here\r\n{MIXED}--B\r\n{pdf}--B--\r\n"),
+        format!("Subject: a\rb\r\n{MIXED}--B\r\n{pdf}--B--\r\n"),
+        format!("{MIXED}--B\r\nContent-Type: message/rfc822\r\n\r\n{MIXED}\r\n--B\r\n{pdf}--B--\r\n")
+            .replacen("=B", "=C", 1)
+            .replacen("--B", "--C", 1),
+    ];
+    for raw in rows {
+        assert_eq!(ambiguous(&raw), [], "{raw}");
+    }
+}
+
+#[test]
+fn what_the_second_reader_alone_hands_out_is_a_part() {
+    let raw = format!(
+        "{MIXED}--B\r\n\r\ntext\r\n--B Content-Type: application/octet-stream; name=a.com\r\nContent-Transfer-Encoding: \
+         quoted-printable\r\n\r\nh=65=6C=6Co\r\n--B--\r\n"
+    );
+    let message = read(raw.as_bytes());
+    let part = message.parts.iter().find(|part| part.data == "hello").unwrap();
+    assert_eq!(part.kind, PartKind::Reading);
+}
+
+#[test]
+fn structure_is_read_in_every_way() {
+    let leaf = "Content-Transfer-Encoding: quoted-printable\r\n\r\nh=65=6C=6Co\r\n";
+    let rows = [
+        format!("Content-Type: multipart/mixed; boundary=Bound\r\n\r\n--BOUND\r\n{leaf}--BOUND--\r\n"),
+        format!("X: y\r\n\r\n\r\nContent-Type: text/plain\r\n{leaf}"),
+        "Content-Transfer-\r\n Encoding: quoted-printable\r\n\r\nh=65=6C=6Co\r\n".to_owned(),
+        format!("X: y\r\n \t\r\n{leaf}"),
+        "X: y\rContent-Transfer-Encoding: quoted-printable\r\n\r\nh=65=6C=6Co\r\n".to_owned(),
+        leaf.replace("\r\n", "\r"),
+        leaf.replace("\r\n", "\r\r\n"),
+        leaf.replace("\r\n", "\u{85}\r\n"),
+        format!("Content-Type: multipart/mixed\r\n; boundary=B\r\n\r\n--B\r\n{leaf}--B--\r\n"),
+        format!("{MIXED}From a Mon Jan 1\nSubject: x\nTo: y\n\none\n\nFrom b Mon Jan 1\nSubject: x\nTo: y\n{leaf}"),
+        format!("Content-Type: text/rfc822-headers\r\n\r\nFrom: a\r\nTo: b\r\n{leaf}"),
+        format!("Content-Type: multipart/mixed; boundary*0=B; boundary*2=C\r\n\r\n--BC\r\n{leaf}--BC--\r\n"),
+        format!("=?utf-8?q?Content-Type?=: multipart/mixed; boundary=B\r\n\r\n--B\r\n{leaf}--B--\r\n"),
+    ];
+    for raw in rows {
+        assert!(has(&read(raw.as_bytes()), b"hello"), "{raw:?}");
+    }
+}
+
+#[test]
+fn more_ways_than_are_read_are_a_limit() {
+    let kinds = ["text/plain", "text/html", "a/b", "c/d"].map(|kind| format!("Content-Type: {kind}\r\n")).concat();
+    let codings =
+        ["7bit", "base64", "quoted-printable", "x-uuencode", "rot13"].map(|name| format!("Content-Transfer-Encoding: {name}\r\n"));
+    let raw = format!("{kinds}{}no field\r\nX: y\r\n\r\nhello\r\n", codings.concat());
+    assert_eq!(limits_reached(&read(raw.as_bytes())), ["mime.limit.readings"]);
+}
+
 #[test]
 fn every_method_is_named_once() {
     let mut names: Vec<_> = super::super::methods().map(|(name, _)| name).collect();

@@ -29,7 +29,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clamav_client", &["inspect/antivirus/clamd"]),
     ("clap", &["cli/"]),
     ("comfy_table", &["cli/"]),
-    ("crc32fast", &["store/"]),
+    ("crc32fast", &["store/", "content/unpack/"]),
     ("ctr", &["content/unpack/zip/crypt"]),
     ("deflate64", &["content/unpack/"]),
     ("encoding_rs", &["content/"]),

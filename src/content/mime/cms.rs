@@ -4,7 +4,7 @@ use bytes::Bytes;
 use memchr::memmem;
 
 use super::super::find::{Finds, Item, Leaf};
-use super::super::unpack::streams::{self, Method};
+use super::super::unpack::inner::{self, Method};
 use super::{Reading, header};
 
 pub(super) const READING: Reading = Reading { name: "cms", reads: "S/MIME: the content of signed and compressed messages", read };
@@ -41,7 +41,7 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
     for content in found.contents {
         let name = leaf.name.unwrap_or_default();
         let bytes = if content.compressed && content.bytes.first().is_some_and(|c| c & 0x0f == 8) {
-            let (bytes, _) = streams::unpack(Method::Zlib, &content.bytes, finds, name);
+            let (bytes, _) = inner::unpack(Method::Zlib, &content.bytes, finds, name);
             bytes
         } else if finds.decoded(content.bytes.len()) {
             Bytes::from(content.bytes)

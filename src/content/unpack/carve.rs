@@ -6,7 +6,7 @@ use memchr::memmem;
 use super::super::find::{Finds, Leaf};
 use super::super::sniff;
 use super::Container;
-use super::ints::{crc32, le16, le32};
+use super::ints::{le16, le32};
 use super::{cab, listed, sevenz};
 use crate::mail::{Class, Reason};
 
@@ -69,7 +69,7 @@ const KINDS: [Kind; 13] = [
 ];
 
 fn is_xz(bytes: &[u8]) -> bool {
-    bytes.get(6..8).is_some_and(|flags| le32(bytes, 8) == Some(crc32(flags)))
+    bytes.get(6..8).is_some_and(|flags| le32(bytes, 8) == Some(crc32fast::hash(flags)))
 }
 
 fn is_bzip2(bytes: &[u8]) -> bool {

@@ -1,4 +1,4 @@
-//! Numbers in headers.
+//! Numbers and texts in headers, read where they may not be there.
 
 /// Two bytes at `at`, the lowest first.
 pub(super) fn le16(bytes: &[u8], at: usize) -> Option<u16> {
@@ -35,15 +35,27 @@ pub(super) fn digits(field: &[u8], base: u32) -> Option<usize> {
     sum
 }
 
-/// CRC-32 of a short header.
-pub(super) fn crc32(bytes: &[u8]) -> u32 {
-    let step = |crc: u32, byte: &u8| (0..8).fold(crc ^ u32::from(*byte), |c, _| if c & 1 == 1 { (c >> 1) ^ 0xedb8_8320 } else { c >> 1 });
-    !bytes.iter().fold(u32::MAX, step)
-}
-
 /// What stands before the first NUL.
 pub(super) fn until_nul(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes.split(|c| *c == 0).next().unwrap_or_default()).into_owned()
+}
+
+/// Four bytes at `at`, the lowest first, as a place or a length.
+pub(super) fn size_at(bytes: &[u8], at: usize) -> Option<usize> {
+    le32(bytes, at).and_then(|n| usize::try_from(n).ok())
+}
+
+/// The text in UTF-16, up to its first NUL.
+pub(super) fn wide_text(bytes: &[u8]) -> String {
+    let units = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).take_while(|unit| *unit != 0);
+    char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+}
+
+/// The 8-bit text that ends at a NUL at or after `at`, and where what follows it stands.
+pub(super) fn text_at(bytes: &[u8], at: usize) -> Option<(String, usize)> {
+    let rest = bytes.get(at..)?;
+    let end = memchr::memchr(0, rest)?;
+    Some((String::from_utf8_lossy(rest.get(..end)?).into_owned(), at + end + 1))
 }
 
 #[cfg(test)]
@@ -59,7 +71,6 @@ mod tests {
         for (field, base, want) in rows {
             assert_eq!(digits(field, *base), *want);
         }
-        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
         assert_eq!(until_nul(b"ab\0c"), "ab");
     }
 }

@@ -3,10 +3,10 @@
 use std::io::Read;
 
 use bytes::Bytes;
-use flate2::{Decompress, FlushDecompress, Status};
 
 use super::super::find::Finds;
 use super::super::limits::Ended;
+use super::deflate::Stream;
 
 /// Bytes that must come out of what may be deflated without a header, or it is no such thing.
 const LEAST: usize = 8;
@@ -24,46 +24,10 @@ pub(super) fn unpack(stream: impl Read, packed: usize, name: &str, finds: &mut F
     bytes
 }
 
-/// Deflated data that ends where it cannot be followed further: everything that came out until then is handed over.
-pub(super) struct Inflate<'a> {
-    core: Decompress,
-    data: &'a [u8],
-    ended: bool,
-}
-
-impl<'a> Inflate<'a> {
-    /// Data with the header of zlib (RFC 1950), or without one (RFC 1951).
-    pub(super) fn new(data: &'a [u8], zlib: bool) -> Self {
-        Self { core: Decompress::new(zlib), data, ended: false }
-    }
-
-    /// The bytes that have been read.
-    pub(super) fn used(&self) -> usize {
-        usize::try_from(self.core.total_in()).unwrap_or(usize::MAX)
-    }
-}
-
-impl Read for Inflate<'_> {
-    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
-        while !self.ended && !out.is_empty() {
-            let (before_in, before_out) = (self.core.total_in(), self.core.total_out());
-            let status = self.core.decompress(self.data, out, FlushDecompress::None);
-            let read = usize::try_from(self.core.total_in() - before_in).unwrap_or_default();
-            let made = usize::try_from(self.core.total_out() - before_out).unwrap_or_default();
-            self.data = self.data.get(read..).unwrap_or_default();
-            self.ended = matches!(status, Err(_) | Ok(Status::StreamEnd)) || (read == 0 && made == 0);
-            if made > 0 {
-                return Ok(made.min(out.len()));
-            }
-        }
-        Ok(0)
-    }
-}
-
 /// Whether at least `least` bytes come out.
 pub(super) fn is_deflated(packed: &[u8], zlib: bool, least: usize) -> bool {
     let mut out = Vec::new();
-    let _ = Inflate::new(packed, zlib).take(least as u64).read_to_end(&mut out);
+    let _ = Stream::deflate(packed, zlib).take(least as u64).read_to_end(&mut out);
     out.len() >= least
 }
 
@@ -71,7 +35,7 @@ pub(super) fn is_deflated(packed: &[u8], zlib: bool, least: usize) -> bool {
 pub(super) fn inflate(packed: &[u8], most: u64, name: &str, finds: &mut Finds) -> (Bytes, usize) {
     let zlib = is_deflated(packed, true, 1).then_some((packed, 0, true));
     let Some((data, skip, header)) = zlib.or_else(|| headless(packed)) else { return (Bytes::new(), 0) };
-    let mut stream = Inflate::new(data, header);
+    let mut stream = Stream::deflate(data, header);
     let bytes = unpack(stream.by_ref().take(most), data.len(), name, finds);
     // Blocks may be empty: what gives nothing is paid for as well.
     finds.look(stream.used());
@@ -82,7 +46,7 @@ pub(super) fn inflate(packed: &[u8], most: u64, name: &str, finds: &mut Finds) -
 fn headless(packed: &[u8]) -> Option<(&[u8], usize, bool)> {
     let gives = |skip: usize| {
         let mut out = Vec::new();
-        let _ = Inflate::new(packed.get(skip..).unwrap_or_default(), false).take(PROBE).read_to_end(&mut out);
+        let _ = Stream::deflate(packed.get(skip..).unwrap_or_default(), false).take(PROBE).read_to_end(&mut out);
         out.len()
     };
     let (start, behind) = (gives(0), gives(2));

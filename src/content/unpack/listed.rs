@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::super::find::{Finds, Item, Leaf, Problem};
 use super::Container;
-use super::ints::{crc32, le16, le32, le64, until_nul};
+use super::ints::{le16, le32, le64, until_nul};
 
 pub(super) const CONTAINER: Container = Container {
     name: "listed",
@@ -121,7 +121,7 @@ pub(super) fn is_rar(bytes: &[u8]) -> bool {
     }
     let mut place = 12;
     let size = vint(bytes, &mut place).filter(|size| *size < 2 << 20).and_then(|size| usize::try_from(size).ok());
-    let sum = size.and_then(|size| bytes.get(12..place + size)).map(crc32);
+    let sum = size.and_then(|size| bytes.get(12..place + size)).map(crc32fast::hash);
     bytes.starts_with(b"Rar!\x1a\x07\x01\0") && sum.is_some() && le32(bytes, 8) == sum
 }
 
@@ -215,7 +215,7 @@ pub(crate) fn is_arj(bytes: &[u8]) -> bool {
 /// The same, and its checksum is right.
 pub(super) fn is_sure_arj(bytes: &[u8]) -> bool {
     let header = le16(bytes, 2).and_then(|size| bytes.get(4..4 + usize::from(size)));
-    is_arj(bytes) && header.is_some_and(|header| le32(bytes, 4 + header.len()) == Some(crc32(header)))
+    is_arj(bytes) && header.is_some_and(|header| le32(bytes, 4 + header.len()) == Some(crc32fast::hash(header)))
 }
 
 /// lzh: levels 0 to 3.
@@ -306,7 +306,7 @@ mod tests {
 
     fn rar5_block(body: &[u8], data: &[u8]) -> Vec<u8> {
         let sized = [vec![body.len() as u8], body.to_vec()].concat();
-        [crc32(&sized).to_le_bytes().to_vec(), sized, data.to_vec()].concat()
+        [crc32fast::hash(&sized).to_le_bytes().to_vec(), sized, data.to_vec()].concat()
     }
 
     fn rar5_file(name: &str, method: u8, extra: &[u8], data: &[u8]) -> Vec<u8> {

@@ -1,7 +1,7 @@
 //! Compressed RTF of Exchange and Outlook (MS-OXRTFCP).
 
 use super::super::find::Finds;
-use super::le::{size_at, u32_at};
+use super::ints::{le32, size_at};
 
 /// What the window holds before anything came out (MS-OXRTFCP section 2.1.2.1).
 const START: &[u8] =
@@ -17,7 +17,7 @@ const PLAIN: u32 = 0x414c_454d;
 /// some nine times bigger than what it is read from.
 pub(super) fn unpack(packed: &[u8]) -> Vec<u8> {
     let data = packed.get(16..).unwrap_or_default();
-    match u32_at(packed, 8) {
+    match le32(packed, 8) {
         Some(PLAIN) => data.to_vec(),
         Some(PACKED) => unpack_data(data),
         _ => Vec::new(),

@@ -13,9 +13,9 @@ mod compress;
 pub(crate) mod cpio;
 mod deflate;
 mod gzip;
+pub(crate) mod inner;
 mod ints;
 mod iso;
-mod le;
 mod lenient;
 pub(crate) mod listed;
 mod lz4;
@@ -30,7 +30,6 @@ mod rpm;
 mod rtf;
 mod sevenz;
 mod stream;
-pub(crate) mod streams;
 mod swf;
 pub(crate) mod tar;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use memchr::memmem;
 
 use super::super::find::{Finds, Item, Leaf};
 use super::Container;
-use super::le::size_at;
+use super::ints::size_at;
 use crate::mail::Reason;
 
 pub(super) const CONTAINER: Container = Container { name: "onenote", opens: "files in OneNote sections", is: |leaf| is(leaf), open };

@@ -7,7 +7,7 @@ use sevenz_rust2::{Archive, Block, BlockDecoder, EncoderMethod, Error, Password}
 use super::super::find::{Finds, Item, Leaf};
 use super::super::limits::Ended;
 use super::Container;
-use super::ints::{crc32, le32, le64};
+use super::ints::{le32, le64};
 use crate::mail::Reason;
 
 pub(super) const CONTAINER: Container = Container { name: "7z", opens: "7z archives", is: |leaf| leaf.true_type == "7z", open };
@@ -32,7 +32,7 @@ const TRIAL: u64 = 4 << 20;
 /// Whether a start header stands here whose checksum is right.
 pub(super) fn is_start(bytes: &[u8]) -> bool {
     let said = le32(bytes, 8);
-    bytes.starts_with(MAGIC) && bytes.get(12..START_SIZE).is_some_and(|start| said == Some(crc32(start)))
+    bytes.starts_with(MAGIC) && bytes.get(12..START_SIZE).is_some_and(|start| said == Some(crc32fast::hash(start)))
 }
 
 fn open(leaf: &Leaf, finds: &mut Finds) {
@@ -351,7 +351,7 @@ mod tests {
             assert_eq!(cut.1, ["archive.malformed"], "{method}");
         }
         assert_eq!(opened(&CONTAINER, "7z", &fixture("deflate64.7z")).1, ["archive.unknown"]);
-        let empty = [b"7z\xbc\xaf\x27\x1c\0\x04".to_vec(), crc32(&[0; 20]).to_le_bytes().to_vec(), vec![0; 20]].concat();
+        let empty = [b"7z\xbc\xaf\x27\x1c\0\x04".to_vec(), crc32fast::hash(&[0; 20]).to_le_bytes().to_vec(), vec![0; 20]].concat();
         assert_eq!(opened(&CONTAINER, "7z", &empty), (vec![], vec![]));
     }
 
@@ -373,9 +373,9 @@ mod tests {
 
     /// Makes the checksums right again.
     fn fixed(mut archive: Vec<u8>) -> Vec<u8> {
-        let sum = next_header(&archive).map(crc32).unwrap_or_default();
+        let sum = next_header(&archive).map(crc32fast::hash).unwrap_or_default();
         archive[28..32].copy_from_slice(&sum.to_le_bytes());
-        let sum = crc32(&archive[12..32]);
+        let sum = crc32fast::hash(&archive[12..32]);
         archive[8..12].copy_from_slice(&sum.to_le_bytes());
         archive
     }

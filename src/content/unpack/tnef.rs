@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::super::find::{Finds, Item, Leaf};
-use super::le::{u32_at, wide_text};
+use super::ints::{le32, wide_text};
 use super::{Container, lzfu};
 use crate::mail::Reason;
 
@@ -106,8 +106,8 @@ fn settle(attachment: &mut Attachment, finds: &mut Finds) -> bool {
 /// The attribute at `at`: its id and where its value stands. A length beyond the end is cut.
 fn attribute(data: &[u8], at: usize) -> Option<(u32, usize, usize)> {
     let level = *data.get(at)?;
-    let id = u32_at(data, at + 1)?;
-    let len = usize::try_from(u32_at(data, at + 5)?).ok()?;
+    let id = le32(data, at + 1)?;
+    let len = usize::try_from(le32(data, at + 5)?).ok()?;
     let start = at + 9;
     (level == 1 || level == 2).then(|| (id, start, start.saturating_add(len).min(data.len())))
 }
@@ -115,7 +115,7 @@ fn attribute(data: &[u8], at: usize) -> Option<(u32, usize, usize)> {
 /// Walks MAPI properties (MS-OXTNEF section 2.1.3.4) and hands out those with bytes or text, with their type; false where it can no longer
 /// follow.
 fn properties(data: &Bytes, each: &mut dyn FnMut(u16, u16, Bytes)) -> bool {
-    let count = u32_at(data, 0).unwrap_or_default().min(MAX_PROPERTIES);
+    let count = le32(data, 0).unwrap_or_default().min(MAX_PROPERTIES);
     let mut at = 4;
     for _ in 0..count {
         match property(data, at, each) {
@@ -127,13 +127,13 @@ fn properties(data: &Bytes, each: &mut dyn FnMut(u16, u16, Bytes)) -> bool {
 }
 
 fn property(data: &Bytes, at: usize, each: &mut dyn FnMut(u16, u16, Bytes)) -> Option<usize> {
-    let tag = u32_at(data, at)?;
+    let tag = le32(data, at)?;
     let (kind, id) = ((tag & 0xffff) as u16, (tag >> 16) as u16);
     let mut at = at + 4;
     if id >= 0x8000 {
         // A named property: a class id, then a number or a name.
-        let by_name = u32_at(data, at + 16)? == 1;
-        let len = if by_name { padded(u32_at(data, at + 20)?)? } else { 0 };
+        let by_name = le32(data, at + 16)? == 1;
+        let len = if by_name { padded(le32(data, at + 20)?)? } else { 0 };
         at = at.checked_add(24)?.checked_add(len)?;
     }
     let many = kind & 0x1000 != 0;
@@ -142,10 +142,10 @@ fn property(data: &Bytes, at: usize, each: &mut dyn FnMut(u16, u16, Bytes)) -> O
         0x05..=0x07 | 0x14 | 0x40 if !many => Some(at + 8),
         0x48 if !many => Some(at + 16),
         0x0d | 0x1e | 0x1f | 0x102 => {
-            let values = u32_at(data, at)?.min(MAX_PROPERTIES);
+            let values = le32(data, at)?.min(MAX_PROPERTIES);
             at += 4;
             for _ in 0..values {
-                let len = u32_at(data, at)?;
+                let len = le32(data, at)?;
                 let start = at + 4;
                 let end = start.checked_add(usize::try_from(len).ok()?)?;
                 if start > data.len() {
@@ -166,7 +166,7 @@ fn property(data: &Bytes, at: usize, each: &mut dyn FnMut(u16, u16, Bytes)) -> O
                 0x48 => 16,
                 _ => 8,
             };
-            at.checked_add(4)?.checked_add(usize::try_from(u32_at(data, at)?).ok()?.checked_mul(size)?)
+            at.checked_add(4)?.checked_add(usize::try_from(le32(data, at)?).ok()?.checked_mul(size)?)
         }
     }
 }

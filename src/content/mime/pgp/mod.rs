@@ -6,7 +6,7 @@ mod packets;
 use bytes::Bytes;
 
 use super::super::find::{Finds, Leaf};
-use super::super::unpack::streams::{self, Method};
+use super::super::unpack::inner::{self, Method};
 use super::Reading;
 use packets::Packet;
 
@@ -82,7 +82,7 @@ fn open(data: &[u8], finds: &mut Finds, sure: bool) -> bool {
                         None => Bytes::copy_from_slice(packed),
                         Some(method) => {
                             let before = finds.problems.len();
-                            let (bytes, _) = streams::unpack(method, packed, finds, "PGP");
+                            let (bytes, _) = inner::unpack(method, packed, finds, "PGP");
                             if !sure && bytes.is_empty() {
                                 finds.problems.truncate(before);
                             }

@@ -202,7 +202,8 @@ mod tests {
 
     #[test]
     fn joints() {
-        let rows: &[(&str, Option<(usize, Option<u8>)>)] = &[
+        type Row = (&'static str, Option<(usize, Option<u8>)>);
+        let rows: &[Row] = &[
             ("", None),
             (" x", None),
             ("\r\n x", Some((3, None))),

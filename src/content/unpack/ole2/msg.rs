@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::super::super::find::{Finds, Item};
-use super::super::{le::wide_text, lzfu};
+use super::super::{ints::wide_text, lzfu};
 use super::{Stream, open_stream};
 
 /// How the name of a property's stream begins; eight hexadecimal digits follow, four of the property and four of its type.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::super::super::find::{Finds, Item};
-use super::super::le::{size_at, text_at, u16_at};
+use super::super::ints::{le16, size_at, text_at};
 use super::sectors::MAGIC;
 
 /// Texts of an object's header are names of classes, files and topics.
@@ -60,7 +60,7 @@ pub(crate) fn add_object(data: &Bytes, finds: &mut Finds) -> bool {
             Some((name, content)) => parts.push((Some(name), content)),
             None => parts.push((Some(class).filter(|class| !class.is_empty()), native)),
         }
-    } else if u16_at(data, 0) == Some(2)
+    } else if le16(data, 0) == Some(2)
         && let Some((name, content)) = package(data)
     {
         parts.push((Some(name), content));

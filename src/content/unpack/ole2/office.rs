@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::super::super::find::{Finds, Item};
-use super::super::le::{size_at, u16_at, u32_at};
+use super::super::ints::{le16, le32, size_at};
 use super::super::lenient;
 
 /// PowerPoint: an embedded object, deflated if its instance is 1 (MS-PPT section 2.10.34).
@@ -24,7 +24,7 @@ const BOF: u16 = 0x809;
 /// Hands out the objects in the records of a presentation; false where a limit is reached.
 pub(super) fn slides(bytes: &Bytes, finds: &mut Finds) -> bool {
     let mut at = 0usize;
-    while let (Some(version), Some(kind), Some(size)) = (u16_at(bytes, at), u16_at(bytes, at + 2), size_at(bytes, at + 4)) {
+    while let (Some(version), Some(kind), Some(size)) = (le16(bytes, at), le16(bytes, at + 2), size_at(bytes, at + 4)) {
         at += 8;
         if version & 0xf == HOLDER {
             continue;
@@ -49,7 +49,7 @@ pub(super) fn slides(bytes: &Bytes, finds: &mut Finds) -> bool {
 /// Whether the records of a presentation say that it is encrypted.
 pub(super) fn slides_are_encrypted(bytes: &[u8]) -> bool {
     let mut at = 0usize;
-    while let (Some(version), Some(kind), Some(size)) = (u16_at(bytes, at), u16_at(bytes, at + 2), size_at(bytes, at + 4)) {
+    while let (Some(version), Some(kind), Some(size)) = (le16(bytes, at), le16(bytes, at + 2), size_at(bytes, at + 4)) {
         if kind == CRYPT_SESSION && version & 0xf == HOLDER && size < 4096 {
             return true;
         }
@@ -62,7 +62,7 @@ pub(super) fn slides_are_encrypted(bytes: &[u8]) -> bool {
 fn records(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     let mut at = 0usize;
     std::iter::from_fn(move || {
-        let (kind, size) = (u16_at(bytes, at)?, usize::from(u16_at(bytes, at + 2)?));
+        let (kind, size) = (le16(bytes, at)?, usize::from(le16(bytes, at + 2)?));
         let content = bytes.get(at + 4..(at + 4).saturating_add(size).min(bytes.len()))?;
         at += 4 + size;
         Some((kind, content))
@@ -86,7 +86,7 @@ pub(super) fn workbook(path: &str, bytes: &Bytes, finds: &mut Finds) -> bool {
             BOUND_SHEET => sheets |= content.get(5) == Some(&1),
             // A built-in name is one character: 1 to 3 open, close and extract by themselves, 10 and 11 on showing a sheet.
             NAME => {
-                let flags = u16_at(content, 0).unwrap_or_default();
+                let flags = le16(content, 0).unwrap_or_default();
                 let text = content.get(14..).unwrap_or_default();
                 let text = text.strip_prefix(b"\0").unwrap_or(text);
                 starts |= flags & 0x20 != 0 && matches!(text.first(), Some(1 | 2 | 10 | 11));
@@ -106,10 +106,10 @@ pub(super) fn workbook(path: &str, bytes: &Bytes, finds: &mut Finds) -> bool {
 
 /// Whether the head of a Word document says that it is encrypted (MS-DOC section 2.5.2).
 pub(super) fn text_is_encrypted(bytes: &[u8]) -> bool {
-    matches!(u16_at(bytes, 0), Some(0xa5ec | 0xa5dc)) && u16_at(bytes, 10).is_some_and(|flags| flags & 0x100 != 0)
+    matches!(le16(bytes, 0), Some(0xa5ec | 0xa5dc)) && le16(bytes, 10).is_some_and(|flags| flags & 0x100 != 0)
 }
 
 /// Whether the stream `Current User` of a presentation says that it is encrypted (MS-PPT section 2.3.2).
 pub(super) fn user_is_encrypted(bytes: &[u8]) -> bool {
-    u32_at(bytes, 12) == Some(0xf3d1_c4df)
+    le32(bytes, 12) == Some(0xf3d1_c4df)
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::super::super::find::Finds;
-use super::super::le::{size_at, u16_at, u32_at, wide_text};
+use super::super::ints::{le16, le32, size_at, wide_text};
 
 /// The first bytes of a compound file.
 pub(crate) const MAGIC: &[u8] = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1";
@@ -66,7 +66,7 @@ impl Compound {
         if data.len() < HEADER || !finds.look(data.len() / 8) {
             return None;
         }
-        let shift = |at: usize, usual: u16, most: u16| u16_at(data, at).filter(|n| (4..=most).contains(n)).unwrap_or(usual);
+        let shift = |at: usize, usual: u16, most: u16| le16(data, at).filter(|n| (4..=most).contains(n)).unwrap_or(usual);
         let sector = 1usize << shift(30, 9, 16);
         let mini_sector = 1usize << shift(32, 6, 12);
         let cutoff = size_at(data, 56).unwrap_or(4096);
@@ -81,10 +81,10 @@ impl Compound {
             entries: Vec::new(),
         };
         file.read_fat();
-        let directory = file.whole_chain(u32_at(data, 48)?, finds)?;
+        let directory = file.whole_chain(le32(data, 48)?, finds)?;
         file.entries = directory.chunks_exact(ENTRY).take(MAX_ENTRIES).map(entry).collect();
         file.entries.first()?;
-        let mini_fat = file.whole_chain(u32_at(data, 60)?, finds)?;
+        let mini_fat = file.whole_chain(le32(data, 60)?, finds)?;
         file.mini_fat = numbers(&mini_fat).collect();
         let root = file.entries.first().map(|root| root.start).unwrap_or(NONE);
         file.mini = file.whole_chain(root, finds)?;
@@ -98,7 +98,7 @@ impl Compound {
         let per_sector = self.sector / 4;
         let most = sectors / per_sector + 1;
         let mut tables: Vec<u32> = numbers(self.data.get(76..HEADER).unwrap_or_default()).take_while(|n| *n < LAST_SECTOR).collect();
-        let mut next = u32_at(&self.data, 68).unwrap_or(NONE);
+        let mut next = le32(&self.data, 68).unwrap_or(NONE);
         while next < LAST_SECTOR && tables.len() < most {
             let Some(table) = self.sector_range(next).and_then(|range| self.data.get(range)) else { break };
             let mut listed: Vec<u32> = numbers(table).collect();
@@ -166,7 +166,7 @@ impl Compound {
     /// Follows the trees of the directory, which say what is in which storage.
     fn find_parents(&mut self, directory: &[u8]) {
         let link = |entry: usize, at: usize| {
-            u32_at(directory, entry * ENTRY + at).filter(|n| *n != NONE).and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0)
+            le32(directory, entry * ENTRY + at).filter(|n| *n != NONE).and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0)
         };
         let mut visited = vec![false; self.entries.len()];
         let mut to_do: Vec<(usize, usize)> = link(0, 76).map(|child| (child, 0)).into_iter().collect();
@@ -211,7 +211,7 @@ fn gather(source: &Bytes, runs: &[Range<usize>], finds: &mut Finds) -> Option<By
 }
 
 fn entry(bytes: &[u8]) -> Entry {
-    let length = u16_at(bytes, 64).map(usize::from).filter(|n| (2..=64).contains(n)).unwrap_or(64);
+    let length = le16(bytes, 64).map(usize::from).filter(|n| (2..=64).contains(n)).unwrap_or(64);
     let kind = match bytes.get(66) {
         None | Some(0) => Kind::Free,
         Some(1 | 5) => Kind::Storage,
@@ -221,7 +221,7 @@ fn entry(bytes: &[u8]) -> Entry {
         name: plain_name(&wide_text(bytes.get(..length).unwrap_or_default())),
         parent: None,
         kind,
-        start: u32_at(bytes, 116).unwrap_or(NONE),
+        start: le32(bytes, 116).unwrap_or(NONE),
         // The upper half counts in files of version 4 only, and there is no stream of that size in a mail.
         size: size_at(bytes, 120).unwrap_or_default(),
     }

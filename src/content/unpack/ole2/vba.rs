@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::super::super::find::Finds;
-use super::super::le::u16_at;
+use super::super::ints::le16;
 use crate::mail::Reason;
 
 /// Bytes that a chunk unpacks to.
@@ -70,7 +70,7 @@ pub(super) fn modules(name: &str, bytes: &Bytes, finds: &mut Finds) -> bool {
 
 /// Whether a packed container starts here.
 fn is_packed(bytes: &[u8]) -> bool {
-    bytes.first() == Some(&1) && u16_at(bytes, 1).is_some_and(|header| header & 0x7000 == 0x3000)
+    bytes.first() == Some(&1) && le16(bytes, 1).is_some_and(|header| header & 0x7000 == 0x3000)
 }
 
 /// Unpacks a container (MS-OVBA section 2.4.1): chunks of literal bytes and of copies from what came before in the chunk. Ends where it
@@ -78,7 +78,7 @@ fn is_packed(bytes: &[u8]) -> bool {
 pub(super) fn unpack(packed: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut at = 1;
-    while let Some(header) = u16_at(packed, at).filter(|header| header & 0x7000 == 0x3000 && out.len() < MAX_UNPACKED) {
+    while let Some(header) = le16(packed, at).filter(|header| header & 0x7000 == 0x3000 && out.len() < MAX_UNPACKED) {
         let size = usize::from(header & 0xfff) + 3;
         let end = at.saturating_add(size).min(packed.len());
         let chunk = packed.get(at + 2..end).unwrap_or_default();
@@ -107,7 +107,7 @@ fn unpack_chunk(chunk: &[u8], out: &mut Vec<u8>) {
                 at += 1;
                 continue;
             }
-            let Some(token) = u16_at(chunk, at) else { return };
+            let Some(token) = le16(chunk, at) else { return };
             at += 2;
             // The further into the chunk, the more bits are for the distance.
             let done = out.len() - start;

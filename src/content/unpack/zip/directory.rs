@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use memchr::memmem;
 
-use super::headers::{CENTRAL, Header, LOCAL, ZIP64, central, u16_at, u32_at, u64_at};
+use super::super::ints::{le16, le32, le64};
+use super::headers::{CENTRAL, Header, LOCAL, ZIP64, central};
 
 const END: &[u8] = b"PK\x05\x06";
 const END64: &[u8] = b"PK\x06\x06";
@@ -52,14 +53,14 @@ impl Directory {
 
     fn read_end(&mut self, data: &[u8], end: usize) {
         let at = |n: usize| end.saturating_add(n);
-        let (Some(size), Some(offset)) = (u32_at(data, at(12)), u32_at(data, at(16))) else { return };
-        let (disk, first) = (u16_at(data, at(4)).unwrap_or_default(), u16_at(data, at(6)).unwrap_or_default());
+        let (Some(size), Some(offset)) = (le32(data, at(12)), le32(data, at(16))) else { return };
+        let (disk, first) = (le16(data, at(4)).unwrap_or_default(), le16(data, at(6)).unwrap_or_default());
         self.split |= (disk != 0 && disk != u16::MAX) || (first != 0 && first != u16::MAX);
         self.read_at(data, end, u64::from(size), u64::from(offset));
         let located = end.checked_sub(20).is_some_and(|locator| data.get(locator..).is_some_and(|rest| rest.starts_with(LOCATOR64)));
         if (u64::from(size) == ZIP64 || u64::from(offset) == ZIP64 || located)
             && let Some(wide) = data.get(..end).and_then(|data| memmem::rfind(data, END64))
-            && let (Some(size), Some(offset)) = (u64_at(data, wide.saturating_add(40)), u64_at(data, wide.saturating_add(48)))
+            && let (Some(size), Some(offset)) = (le64(data, wide.saturating_add(40)), le64(data, wide.saturating_add(48)))
         {
             self.read_at(data, wide, size, offset);
         }

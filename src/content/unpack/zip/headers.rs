@@ -2,6 +2,8 @@
 
 use flate2::Crc;
 
+use super::super::ints::{le16, le32};
+
 /// Starts a local header.
 pub(super) const LOCAL: &[u8] = b"PK\x03\x04";
 /// Starts an entry of the central directory.
@@ -72,7 +74,7 @@ impl Header {
     /// Reads the extra fields into it: zip64, WinZip's encryption, the name in Unicode. Hands back the values of the zip64 field.
     fn read_extra(&mut self, mut extra: &[u8], raw_name: &[u8]) -> Vec<u64> {
         let mut wide = Vec::new();
-        while let (Some(id), Some(len)) = (u16_at(extra, 0), u16_at(extra, 2)) {
+        while let (Some(id), Some(len)) = (le16(extra, 0), le16(extra, 2)) {
             let end = (4 + usize::from(len)).min(extra.len());
             let (field, rest) = extra.split_at(end);
             let field = field.get(4..).unwrap_or_default();
@@ -85,11 +87,11 @@ impl Header {
                         2 => 24,
                         _ => 32,
                     });
-                    self.method = u16_at(field, 5).unwrap_or(self.method);
+                    self.method = le16(field, 5).unwrap_or(self.method);
                 }
                 0x0017 => self.strong = true,
                 // Only valid for the name it was made for.
-                0x7075 if u32_at(field, 1) == Some(crc_of(raw_name)) => {
+                0x7075 if le32(field, 1) == Some(crc_of(raw_name)) => {
                     self.name = field.get(5..).map(|name| String::from_utf8_lossy(name).into_owned()).unwrap_or_default();
                 }
                 _ => {}
@@ -103,18 +105,18 @@ impl Header {
 /// The local header that stands at `offset`, and where the member's data starts.
 pub(super) fn local(data: &[u8], offset: usize) -> Option<(Header, usize)> {
     let header = data.get(offset..).filter(|header| header.starts_with(LOCAL))?;
-    let name_len = usize::from(u16_at(header, 26)?);
-    let extra_len = usize::from(u16_at(header, 28)?);
+    let name_len = usize::from(le16(header, 26)?);
+    let extra_len = usize::from(le16(header, 28)?);
     let name = header.get(LOCAL_SIZE..LOCAL_SIZE + name_len)?;
     let extra = header.get(LOCAL_SIZE + name_len..LOCAL_SIZE + name_len + extra_len)?;
     let mut own = Header {
         name: String::from_utf8_lossy(name).into_owned(),
-        flags: u16_at(header, 6)?,
-        method: u16_at(header, 8)?,
+        flags: le16(header, 6)?,
+        method: le16(header, 8)?,
         time: header.get(11).copied()?,
-        crc: u32_at(header, 14)?,
-        packed: u64::from(u32_at(header, 18)?),
-        size: u64::from(u32_at(header, 22)?),
+        crc: le32(header, 14)?,
+        packed: u64::from(le32(header, 18)?),
+        size: u64::from(le32(header, 22)?),
         ..Header::default()
     };
     let mut wide = own.read_extra(extra, name).into_iter();
@@ -129,22 +131,22 @@ pub(super) fn local(data: &[u8], offset: usize) -> Option<(Header, usize)> {
 
 /// An entry of the central directory, the offset of its local header, and its own size.
 pub(super) fn central(entry: &[u8]) -> Option<(Header, u64, usize)> {
-    let name_len = usize::from(u16_at(entry, 28)?);
-    let extra_len = usize::from(u16_at(entry, 30)?);
-    let comment_len = usize::from(u16_at(entry, 32)?);
+    let name_len = usize::from(le16(entry, 28)?);
+    let extra_len = usize::from(le16(entry, 30)?);
+    let comment_len = usize::from(le16(entry, 32)?);
     let name = entry.get(CENTRAL_SIZE..CENTRAL_SIZE + name_len)?;
     let extra = entry.get(CENTRAL_SIZE + name_len..CENTRAL_SIZE + name_len + extra_len).unwrap_or_default();
     let mut own = Header {
         name: String::from_utf8_lossy(name).into_owned(),
-        flags: u16_at(entry, 8)?,
-        method: u16_at(entry, 10)?,
+        flags: le16(entry, 8)?,
+        method: le16(entry, 10)?,
         time: entry.get(13).copied()?,
-        crc: u32_at(entry, 16)?,
-        packed: u64::from(u32_at(entry, 20)?),
-        size: u64::from(u32_at(entry, 24)?),
+        crc: le32(entry, 16)?,
+        packed: u64::from(le32(entry, 20)?),
+        size: u64::from(le32(entry, 24)?),
         ..Header::default()
     };
-    let mut offset = u64::from(u32_at(entry, 42)?);
+    let mut offset = u64::from(le32(entry, 42)?);
     // zip64: those of size, packed size and offset that are all ones stand in the extra field, in this order.
     let mut wide = own.read_extra(extra, name).into_iter();
     for value in [&mut own.size, &mut own.packed, &mut offset] {
@@ -157,9 +159,9 @@ pub(super) fn central(entry: &[u8]) -> Option<(Header, u64, usize)> {
 
 /// Whether `bytes` start with a local header that makes sense.
 pub(crate) fn is_local_header(bytes: &[u8]) -> bool {
-    let name = u16_at(bytes, 26).unwrap_or_default();
-    let method = u16_at(bytes, 8).unwrap_or(u16::MAX);
-    bytes.starts_with(LOCAL) && u16_at(bytes, 4).is_some_and(|v| v & 0xff < 100) && name > 0 && name < 4096 && method < 100
+    let name = le16(bytes, 26).unwrap_or_default();
+    let method = le16(bytes, 8).unwrap_or(u16::MAX);
+    bytes.starts_with(LOCAL) && le16(bytes, 4).is_some_and(|v| v & 0xff < 100) && name > 0 && name < 4096 && method < 100
 }
 
 /// The checksum of zip.
@@ -167,16 +169,4 @@ pub(super) fn crc_of(bytes: &[u8]) -> u32 {
     let mut crc = Crc::new();
     crc.update(bytes);
     crc.sum()
-}
-
-pub(super) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    bytes.get(at..)?.first_chunk().map(|b| u16::from_le_bytes(*b))
-}
-
-pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..)?.first_chunk().map(|b| u32::from_le_bytes(*b))
-}
-
-pub(super) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    bytes.get(at..)?.first_chunk().map(|b| u64::from_le_bytes(*b))
 }

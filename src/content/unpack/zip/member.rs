@@ -4,8 +4,9 @@ use bytes::Bytes;
 use memchr::memmem;
 
 use super::super::super::find::Finds;
+use super::super::ints::le32;
 use super::super::stream::{How, UNPACKING};
-use super::headers::{CENTRAL, DESCRIPTOR, Header, LOCAL, ZIP64, crc_of, is_local_header, u32_at};
+use super::headers::{CENTRAL, DESCRIPTOR, Header, LOCAL, ZIP64, crc_of, is_local_header};
 use super::methods::{self, GUESSES, Outcome, STORED};
 
 /// A member and all that is said about it.
@@ -100,14 +101,14 @@ impl Member<'_> {
     fn unsaid_end(&self, data: &[u8]) -> usize {
         let rest = data.get(self.start..).unwrap_or_default();
         let described = memmem::find_iter(rest, DESCRIPTOR).find(|at| {
-            let packed = u32_at(rest, at.saturating_add(8)).and_then(|packed| usize::try_from(packed).ok());
+            let packed = le32(rest, at.saturating_add(8)).and_then(|packed| usize::try_from(packed).ok());
             packed == Some(*at)
         });
         let next_local = || memmem::find_iter(rest, LOCAL).find(|at| rest.get(*at..).is_some_and(is_local_header));
         let before = || {
             let next = [next_local(), memmem::find(rest, CENTRAL)].into_iter().flatten().min()?;
             // A descriptor without a signature: checksum, packed size, size.
-            let bare = next.checked_sub(12).filter(|at| u32_at(rest, at + 4).and_then(|n| usize::try_from(n).ok()) == Some(*at));
+            let bare = next.checked_sub(12).filter(|at| le32(rest, at + 4).and_then(|n| usize::try_from(n).ok()) == Some(*at));
             Some(bare.unwrap_or(next))
         };
         self.start.saturating_add(described.or_else(before).unwrap_or(rest.len()))
@@ -194,7 +195,7 @@ impl Trial<'_, '_> {
     fn is_right(&self, bytes: &Bytes, end: usize) -> bool {
         let sum = crc_of(bytes);
         let rest = self.data.get(end..).unwrap_or_default();
-        let behind = if rest.starts_with(DESCRIPTOR) { u32_at(rest, 4) } else { u32_at(rest, 0) };
+        let behind = if rest.starts_with(DESCRIPTOR) { le32(rest, 4) } else { le32(rest, 0) };
         self.sums.contains(&sum) || (self.member.headers.iter().any(|header| header.is_followed()) && behind == Some(sum))
     }
 

@@ -9,9 +9,9 @@ use ppmd_rust::{Ppmd8Decoder, RestoreMethod};
 
 use super::super::super::find::Finds;
 use super::super::deflate::Stream;
+use super::super::ints::{le16, le32};
 use super::super::stream::{How, WINDOW, quietly};
 use super::super::{bzip2, lzma, xz, zstd};
-use super::headers::{u16_at, u32_at};
 
 /// Nothing is packed.
 pub(super) const STORED: u16 = 0;
@@ -31,7 +31,7 @@ pub(super) struct Outcome {
 pub(super) fn may_be(method: u16, packed: &[u8]) -> bool {
     match method {
         12 => packed.starts_with(b"BZh"),
-        14 => u16_at(packed, 2) == Some(5) && packed.get(4) < Some(&225) && packed.get(9) == Some(&0),
+        14 => le16(packed, 2) == Some(5) && packed.get(4) < Some(&225) && packed.get(9) == Some(&0),
         93 => packed.starts_with(b"\x28\xb5\x2f\xfd"),
         95 => packed.starts_with(b"\xfd7zXZ"),
         _ => true,
@@ -66,8 +66,8 @@ pub(super) fn unpack(method: u16, flags: u16, size: u64, (packed, said): (&[u8],
 /// Version, size of the properties, properties (APPNOTE 5.8.8); a flag says whether a mark ends the data.
 fn of_lzma(flags: u16, size: u64, packed: &[u8], finds: &mut Finds, name: &str) -> Outcome {
     let none = Outcome { bytes: Bytes::new(), how: How::Broken, used: 0 };
-    let start = 4 + usize::from(u16_at(packed, 2).unwrap_or_default());
-    let (Some(properties), Some(dictionary), Some(rest)) = (packed.get(4), u32_at(packed, 5), packed.get(start..)) else { return none };
+    let start = 4 + usize::from(le16(packed, 2).unwrap_or_default());
+    let (Some(properties), Some(dictionary), Some(rest)) = (packed.get(4), le32(packed, 5), packed.get(start..)) else { return none };
     let size = if flags & 2 != 0 { u64::MAX } else { size };
     let (bytes, how, used) = lzma::raw(rest, *properties, dictionary, size, finds, name);
     Outcome { bytes, how, used: start + used }
@@ -76,7 +76,7 @@ fn of_lzma(flags: u16, size: u64, packed: &[u8], finds: &mut Finds, name: &str) 
 /// Two bytes of parameters (APPNOTE 5.10.3): order, memory in MiB, what happens when it is full.
 fn of_ppmd(size: u64, packed: &[u8], finds: &mut Finds, name: &str) -> Outcome {
     let none = |how| Outcome { bytes: Bytes::new(), how, used: 0 };
-    let (Some(parameters), Some(rest)) = (u16_at(packed, 0), packed.get(2..)) else { return none(How::Broken) };
+    let (Some(parameters), Some(rest)) = (le16(packed, 0), packed.get(2..)) else { return none(How::Broken) };
     let (order, memory) = (u32::from(parameters & 0xf) + 1, (u32::from(parameters >> 4 & 0xff) + 1) << 20);
     if memory > WINDOW {
         return none(How::Large);

@@ -16,11 +16,12 @@ use memchr::memmem;
 
 use self::crypt::Opened;
 use self::directory::Directory;
-use self::headers::{DESCRIPTOR, LOCAL, u32_at};
+use self::headers::{DESCRIPTOR, LOCAL};
 use self::member::{Member, Readings};
 use super::super::find::{Finds, Item, Leaf};
 use super::super::{passwords, sniff};
 use super::Container;
+use super::ints::le32;
 use super::stream::{How, complain};
 use crate::mail::Reason;
 
@@ -258,7 +259,7 @@ impl Open<'_, '_> {
                 for end in ends {
                     let packed = self.data.slice(member.start.min(*end)..*end);
                     let behind = self.data.get(*end..).unwrap_or_default();
-                    let behind = if behind.starts_with(DESCRIPTOR) { u32_at(behind, 4) } else { u32_at(behind, 0) };
+                    let behind = if behind.starts_with(DESCRIPTOR) { le32(behind, 4) } else { le32(behind, 0) };
                     let followed = member.headers.iter().any(|header| header.is_followed());
                     let member = &Member { headers: member.headers.clone(), start: 0, behind: behind.filter(|_| followed) };
                     let readings = match key {

@@ -67,8 +67,6 @@ pub(crate) const CONTAINERS: &[Container] = &[
     rpm::CONTAINER,
     iso::CONTAINER,
     swf::CONTAINER,
-    listed::CONTAINER,
-    carve::CONTAINER,
     bzip2::CONTAINER,
     xz::CONTAINER,
     lzma::CONTAINER,
@@ -82,6 +80,8 @@ pub(crate) const CONTAINERS: &[Container] = &[
     rtf::CONTAINER,
     onenote::CONTAINER,
     ooxml::CONTAINER,
+    listed::CONTAINER,
+    carve::CONTAINER,
 ];
 
 #[cfg(test)]

@@ -134,7 +134,7 @@ fn open(leaf: &Leaf, finds: &mut Finds) {
             }
             opened += 1;
             let gave = candidate(leaf, at, kind, finds);
-            if finds.problems.iter().any(|problem| problem.code.starts_with("mime.limit")) {
+            if finds.problems.iter().any(|problem| problem.code.starts_with("mime.limit.")) {
                 return;
             }
             if gave && kind.stream {

@@ -3,6 +3,7 @@
 //! To add one: one file here with its `pub(crate) const CONTAINER`, and one line in [`CONTAINERS`] (and its name taken out of
 //! `sniff::UNOPENED`).
 
+mod activemime;
 mod ar;
 #[cfg(test)]
 pub(crate) mod bomb;
@@ -80,6 +81,7 @@ pub(crate) const CONTAINERS: &[Container] = &[
     rtf::CONTAINER,
     onenote::CONTAINER,
     ooxml::CONTAINER,
+    activemime::CONTAINER,
     listed::CONTAINER,
     carve::CONTAINER,
 ];

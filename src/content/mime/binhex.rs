@@ -11,8 +11,6 @@ pub(super) const READING: Reading = Reading { name: "binhex", reads: "Macintosh 
 
 /// The 64 characters, in the order of their values.
 const ALPHABET: &[u8; 64] = b"!\"#$%&'()*+,-012345689@ABCDEFGHIJKLMNPQRSTUVXYZ[`abcdefhijklmpqr";
-/// Files decoded out of one leaf.
-const MAX_FILES: usize = 50;
 /// Shorter ones have not even a header.
 const LEAST: usize = 32;
 /// The mark of a run; followed by a zero it stands for itself.
@@ -33,7 +31,6 @@ const TABLE: [u8; 256] = table();
 fn read(leaf: &Leaf, finds: &mut Finds) {
     let data = leaf.data.as_ref();
     let mut done = 0;
-    let mut files = 0;
     for colon in memchr::memchr_iter(b':', data) {
         // The colon that starts the data stands first in its line; so few lines start with one that no other mark is asked for.
         let starts_line = data.get(colon.saturating_sub(1)).is_none_or(|c| colon == 0 || matches!(c, b'\n' | b'\r' | b' ' | b'\t' | b'>'));
@@ -41,11 +38,10 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
             continue;
         }
         let Some((packed, used)) = data.get(colon + 1..).and_then(sixes) else { continue };
-        if files >= MAX_FILES || !finds.look(used) {
+        if !finds.look(used) {
             return;
         }
         let Some(head) = header(&packed) else { continue };
-        files += 1;
         done = colon + used;
         finds.note("mime.binhex", "A file stands in BinHex in the text", &head);
         let (bytes, _) = finds.unpack(Runs { packed: &packed, last: 0, left: 0 }, packed.len(), &head);

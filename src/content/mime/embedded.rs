@@ -5,7 +5,6 @@
 use memchr::memmem;
 
 use super::super::find::{Finds, Item, Leaf, limit};
-use super::super::sniff;
 use super::field::Encoding;
 use super::header::{self, trim_line_end};
 use super::loose::{self, Means};
@@ -26,10 +25,12 @@ const MAX_FIELDS: usize = 50;
 const MAX_LINE: usize = 200;
 
 fn read(leaf: &Leaf, finds: &mut Finds) {
-    if !sniff::is_text(leaf.true_type) {
+    let data = leaf.data.as_ref();
+    // Word reads a page with its parts behind a whole PDF.
+    let has_field = || [&b"ransfer-"[..], b"RANSFER-"].iter().any(|piece| memmem::find(data, piece).is_some());
+    if !super::is_readable(leaf) && !has_field() {
         return;
     }
-    let data = leaf.data.as_ref();
     let mut done = 0;
     let (mut parts, mut tried) = (0, 0);
     for at in lines(data) {

@@ -4,7 +4,6 @@
 use memchr::memmem;
 
 use super::super::find::{Finds, Item, Leaf, limit};
-use super::super::sniff;
 use super::Reading;
 use super::header::{self, Field};
 use super::nested::looks_like_message;
@@ -18,7 +17,7 @@ const MAX_MESSAGES: usize = 1_000;
 const MAX_LINES: usize = 20_000;
 
 fn read(leaf: &Leaf, finds: &mut Finds) {
-    if !sniff::is_text(leaf.true_type) {
+    if !super::is_readable(leaf) {
         return;
     }
     let data = leaf.data;

@@ -67,10 +67,30 @@ pub(crate) const READINGS: &[Reading] = &[
     smuggled::READING,
 ];
 
-/// Whether readings for text apply: it is text by its look, or says so, or is of no known type (one control character makes no text
-/// unreadable for those who decode what stands in it).
+/// Whether readings for text apply: it is text by its look, or its type or name says so (a program that goes by these reads a page behind the
+/// mark of a picture too), or it is of no known type and may be one (one control character makes no text unreadable for those who decode
+/// what stands in it).
 fn is_readable(leaf: &Leaf) -> bool {
-    super::sniff::is_text(leaf.true_type) || leaf.true_type.is_empty() || leaf.declared.starts_with("text")
+    let declared = || {
+        let kinds = ["html", "xml", "json", "javascript", "ecmascript", "rfc822", "mbox"];
+        leaf.declared.starts_with("text") || kinds.iter().any(|kind| leaf.declared.ends_with(kind))
+    };
+    super::sniff::is_text(leaf.true_type)
+        || declared()
+        || leaf.name.is_some_and(super::sniff::is_text_name)
+        || (leaf.true_type.is_empty() && may_be_text(leaf.data))
+}
+
+/// Whether bytes of no known type have text somewhere: all small ones may; of large ones, samples are looked at.
+fn may_be_text(data: &[u8]) -> bool {
+    /// The size up to which everything may be text, in bytes.
+    const SMALL: usize = 64 << 10;
+    /// Size and number of the samples.
+    const SAMPLE: usize = 512;
+    const SAMPLES: usize = 128;
+    let shown = |sample: &[u8]| sample.iter().filter(|c| matches!(c, 0x20..0x7f | b'\t' | b'\r' | b'\n')).count();
+    let starts = (0..SAMPLES).map(|n| data.len() / SAMPLES * n);
+    data.len() <= SMALL || starts.filter_map(|at| data.get(at..at + SAMPLE)).any(|sample| shown(sample) * 4 >= SAMPLE * 3)
 }
 
 /// Another form of a whole text, marked so that it has no type of its own: rules about pages and attachments see the text itself.

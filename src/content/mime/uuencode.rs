@@ -8,25 +8,20 @@ use super::base64::{self, Style};
 
 pub(super) const READING: Reading = Reading { name: "uuencode", reads: "files that stand uuencoded or xxencoded in a text", read };
 
-/// Files decoded out of one leaf.
-const MAX_FILES: usize = 200;
-
 fn read(leaf: &Leaf, finds: &mut Finds) {
     let data = leaf.data.as_ref();
     let mut done = 0;
-    let mut files = 0;
     // Most texts have the word nowhere: only where it stands is a line looked at.
     for word in words(data) {
         let Some(at) = line_start(data, word).filter(|at| *at >= done) else { continue };
         let Some(begin) = data.get(at..).and_then(begin) else { continue };
         let (files_here, used) = decode(&begin);
-        if files >= MAX_FILES || !finds.look(used) {
+        if !finds.look(used) {
             return;
         }
         if files_here.is_empty() {
             continue;
         }
-        files += 1;
         done = data.len() - begin.body.len() + used;
         finds.note("mime.uuencode", "A file stands uuencoded in the text", begin.name.as_deref().unwrap_or_default());
         for bytes in files_here {

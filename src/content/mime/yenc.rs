@@ -7,19 +7,14 @@ use super::Reading;
 
 pub(super) const READING: Reading = Reading { name: "yenc", reads: "files that stand yEncoded in a body", read };
 
-/// Files decoded out of one leaf.
-const MAX_FILES: usize = 200;
-
 fn read(leaf: &Leaf, finds: &mut Finds) {
     let data = leaf.data.as_ref();
     let mut done = 0;
-    let mut files = 0;
     let mut pieces: Vec<(u32, Vec<u8>)> = Vec::new();
     for at in memchr::memchr_iter(b'=', data).filter(|at| data.get(at + 1..).is_some_and(|rest| starts(rest, b"ybegin"))) {
-        if at < done || !starts_line(data, at) || files >= MAX_FILES {
+        if at < done || !starts_line(data, at) {
             continue;
         }
-        files += 1;
         let Some((line, body)) = data.get(at..).and_then(split_line) else { break };
         let body = if starts(body, b"=ypart") { split_line(body).map_or(body, |(_, rest)| rest) } else { body };
         let body = body.get(..end(body)).unwrap_or_default();

@@ -8,7 +8,7 @@
 mod containers;
 mod family;
 
-pub(crate) use family::{differs, is_archive_name};
+pub(crate) use family::{differs, is_archive_name, is_text_name};
 use memchr::memmem;
 
 /// Bytes looked at to tell text from binary.
@@ -85,7 +85,7 @@ const BY_TWO_BYTES: &[&str] =
     &["cpio", "Z", "lz", "ar", "deb", "rpm", "cab", "7z", "rar", "gz", "tar", "zst", "lz4", "msi", "bz2", "xz", "zip", "dmg", "iso"];
 
 /// Signatures at the start.
-const STARTS: [(&[u8], &str); 33] = [
+const STARTS: [(&[u8], &str); 34] = [
     (b"\x7fELF", "elf"),
     (b"\xfe\xed\xfa\xce", "macho"),
     (b"\xfe\xed\xfa\xcf", "macho"),
@@ -111,6 +111,7 @@ const STARTS: [(&[u8], &str); 33] = [
     (b"!<arch>\n", "ar"),
     (b"]\0\0\x80\0\xff\xff\xff\xff\xff\xff\xff\xff", "lzma"),
     (b"]\0\0\0\x04", "lzma"),
+    (b"ActiveMime", "activemime"),
     (b"conectix", "vhd"),
     (b"vhdxfile", "vhd"),
     (b"\x89PNG\r\n\x1a\n", "png"),

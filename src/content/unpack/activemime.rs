@@ -7,11 +7,10 @@ use super::lenient;
 pub(super) const CONTAINER: Container = Container {
     name: "activemime",
     opens: "macros and objects beside pages and XML documents of Office",
-    is: |leaf| leaf.data.starts_with(MARK),
+    is: |leaf| leaf.true_type == "activemime",
     open,
 };
 
-const MARK: &[u8] = b"ActiveMime";
 /// How far behind the mark the packed data may start, in bytes.
 const HEADER: usize = 512;
 
@@ -41,11 +40,11 @@ mod tests {
     fn what_is_packed_comes_out() {
         let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
         encoder.write_all(&b"hello ".repeat(10)).unwrap();
-        let file = [MARK, &[0, 0, 1, 0xf0, 4, 0, 0, 0], &[0xff; 8], &[0; 24], &encoder.finish().unwrap()].concat();
+        let file = [&b"ActiveMime"[..], &[0, 0, 1, 0xf0, 4, 0, 0, 0], &[0xff; 8], &[0; 24], &encoder.finish().unwrap()].concat();
         let (items, problems) = opened(&CONTAINER, "", &file);
         assert_eq!((items.len(), problems.len()), (1, 0));
         assert_eq!(items[0].1, b"hello ".repeat(10));
-        assert_eq!(opened(&CONTAINER, "", MARK).1, ["archive.malformed"]);
+        assert_eq!(opened(&CONTAINER, "", b"ActiveMime").1, ["archive.malformed"]);
         each_cut_and_flip(&CONTAINER, "", &file);
     }
 }

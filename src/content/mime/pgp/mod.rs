@@ -5,7 +5,7 @@ mod packets;
 
 use bytes::Bytes;
 
-use super::super::find::{Finds, Leaf};
+use super::super::find::{Finds, Leaf, Problem};
 use super::super::unpack::inner::{self, Method};
 use super::Reading;
 use packets::Packet;
@@ -41,10 +41,10 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
         .is_some_and(|(_, ending)| ["pgp", "gpg", "asc", "sig"].iter().any(|known| ending.trim().eq_ignore_ascii_case(known)));
     if leaf.data.first().is_some_and(|c| c & 0x80 != 0)
         && (leaf.true_type.is_empty() || declared || named)
-        && (declared || named || packets::looks_like(leaf.data))
+        && (declared || named || packets::looks_like(leaf.data) || packets::is_locked(leaf.data))
         && finds.look(leaf.data.len())
     {
-        open(leaf.data, finds, declared || named);
+        open(leaf.data, finds, declared || named || packets::is_locked(leaf.data));
     }
 }
 
@@ -56,9 +56,13 @@ pub(super) fn looks_like(data: &[u8]) -> bool {
 /// Opens packets inside packets; false where there is nothing known in them. `sure`: something says that these are packets.
 fn open(data: &[u8], finds: &mut Finds, sure: bool) -> bool {
     let mut known = false;
+    // Whom it is encrypted to: the owner of a key, or whoever knows a word.
+    let (mut to_key, mut by_passphrase) = (false, false);
     let mut list: Vec<(Bytes, usize)> = vec![(Bytes::copy_from_slice(data), 0)];
     while let Some((bytes, inside)) = list.pop() {
         for packet in packets::read(&bytes) {
+            to_key |= packet.tag == packets::TO_KEY;
+            by_passphrase |= packet.tag == packets::BY_PASSPHRASE;
             match packet.tag {
                 packets::LITERAL => {
                     let Some((name, content)) = literal(&packet) else { continue };
@@ -106,6 +110,9 @@ fn open(data: &[u8], finds: &mut Finds, sure: bool) -> bool {
                 tag => known |= packets::KEYS.contains(&tag),
             }
         }
+    }
+    if known && by_passphrase && !to_key {
+        finds.problems.push(Problem::encrypted("archive.encrypted", "A file encrypted by a passphrase (PGP)", ""));
     }
     known
 }

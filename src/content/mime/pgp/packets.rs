@@ -4,6 +4,10 @@
 pub(super) const LITERAL: u8 = 11;
 /// Compressed data.
 pub(super) const COMPRESSED: u8 = 8;
+/// A session key encrypted to a public key.
+pub(super) const TO_KEY: u8 = 1;
+/// A session key encrypted by a passphrase.
+pub(super) const BY_PASSPHRASE: u8 = 3;
 /// Session keys and encrypted data.
 pub(super) const SEALED: [u8; 5] = [1, 3, 9, 18, 20];
 /// Signatures, keys, user ids and what belongs to them.
@@ -31,6 +35,14 @@ pub(super) fn read(data: &[u8]) -> impl Iterator<Item = Packet> {
         rest = tail;
         Some(packet)
     })
+}
+
+/// Whether `data` starts with a session key encrypted by a passphrase (RFC 9580 section 5.3), and encrypted data follows.
+pub(super) fn is_locked(data: &[u8]) -> bool {
+    let key = data.first().filter(|c| *c & 0x80 != 0).and_then(|_| packet(data)).filter(|(key, _)| key.tag == BY_PASSPHRASE && key.whole);
+    let Some((key, rest)) = key else { return false };
+    let makes_sense = matches!(key.body.as_slice(), [4..=6, cipher, ..] if (1..=32).contains(cipher)) && (4..100).contains(&key.body.len());
+    makes_sense && packet(rest).is_some_and(|(next, _)| matches!(next.tag, BY_PASSPHRASE | 9 | 18 | 20))
 }
 
 /// Whether `data` is packets to its end, the first of which starts a message, with literal, compressed or encrypted data among them.

@@ -228,10 +228,11 @@ impl Work<'_> {
         let mut decoded = self.decode(bytes, encoding, task.parent).into_iter();
         let first = decoded.next().unwrap_or_else(|| bytes.clone());
         let others: Vec<Bytes> = decoded.collect();
-        self.cut_out.extend(blob.span.map(|span| Cut { span, encoding, odd: !others.is_empty() }));
-        let regular = others.is_empty() || second::is_regular(bytes, encoding) || second::is_footer(bytes);
-        let (differ, same): (Vec<Bytes>, Vec<Bytes>) =
-            others.into_iter().partition(|other| !regular && other != bytes && blob.attachment && task.way != Way::Other);
+        let text = blob.declared.is_empty() || blob.declared.starts_with("text/");
+        self.cut_out.extend(blob.span.map(|span| Cut { span, encoding, odd: !others.is_empty(), text }));
+        let may_differ = !others.is_empty() && blob.attachment && task.way != Way::Other;
+        let differs = may_differ && !second::is_regular(bytes, encoding) && !second::is_footer(bytes);
+        let (differ, same): (Vec<Bytes>, Vec<Bytes>) = others.into_iter().partition(|other| differs && other != bytes);
         let mut node = task.node;
         if !differ.is_empty() {
             let (fork, first) = self.readings.fork(task.node, task.parent, encoding.words(), "the usual way");

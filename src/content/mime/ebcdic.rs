@@ -134,6 +134,9 @@ pub(super) fn is_label(label: &str) -> bool {
 /// Whether most bytes are letters, digits, blanks and signs of EBCDIC, and ASCII's blanks and line ends are missing.
 pub(super) fn looks_like(data: &[u8]) -> bool {
     let head = data.get(..data.len().min(2048)).unwrap_or_default();
+    if head.is_ascii() {
+        return false;
+    }
     let count = |is: fn(&u8) -> bool| head.iter().filter(|c| is(c)).count();
     // Nearly all other text fails here, at its first bytes.
     let high = count(|c| *c >= 0x80);

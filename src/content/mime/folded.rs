@@ -44,7 +44,10 @@ fn is_short(piece: &[u8]) -> bool {
 
 fn has_pieces(text: &[u8], is_piece: fn(&[u8]) -> bool) -> bool {
     let mut row = 0;
-    text.split(|c| *c == b'\n').any(|line| {
+    let mut from = 0;
+    memchr::memchr_iter(b'\n', text).chain([text.len()]).any(|end| {
+        let line = text.get(from..end).unwrap_or_default();
+        from = end + 1;
         row = if is_piece(line.strip_suffix(b"\r").unwrap_or(line)) { row + 1 } else { 0 };
         row >= LEAST
     })

@@ -40,11 +40,15 @@ pub(super) fn is_well_formed(name: &[u8]) -> bool {
 /// What a line (folding included) is taken for, and where its value starts.
 pub(super) fn field(line: &[u8]) -> Option<(Means, usize)> {
     // Cheap for nearly all lines: the first letter is none of ours, or there is none.
-    let first = line.iter().take(MAX_JUNK).find(|c| c.is_ascii_alphanumeric() || **c == b'=')?;
-    if !matches!(first, b'c' | b'C' | b't' | b'T' | b'=') {
-        return None;
-    }
-    let plain = LETTERS.iter().find_map(|(letters, means)| eat(line, letters).map(|from| (*means, from)));
+    let at = line.iter().take(MAX_JUNK).position(|c| c.is_ascii_alphanumeric() || *c == b'=')?;
+    let second = line.get(at + 1).map(u8::to_ascii_lowercase).filter(u8::is_ascii_alphanumeric);
+    let begins = match line.get(at)? {
+        b'c' | b'C' => second.is_none_or(|c| c == b'o'),
+        b't' | b'T' => second.is_none_or(|c| c == b'r'),
+        b'=' => true,
+        _ => return None,
+    };
+    let plain = begins.then(|| LETTERS.iter().find_map(|(letters, means)| eat(line, letters).map(|from| (*means, from)))).flatten();
     plain.or_else(|| {
         let colon = memchr::memchr(b':', line.get(..line.len().min(MAX_NAME))?)?;
         Some((word(line.get(..colon)?)?, colon + 1))
@@ -64,7 +68,9 @@ pub(super) fn name(name: &[u8]) -> Option<Means> {
 
 /// What a name is taken for that is written as an encoded word (RFC 2047).
 fn word(name: &[u8]) -> Option<Means> {
-    memchr::memmem::find(name, b"=?")?;
+    if !words::has_word(name) {
+        return None;
+    }
     let name = words::decode(name);
     LETTERS.iter().find(|(letters, _)| eat(name.as_bytes(), letters).is_some_and(|end| end == name.len())).map(|(_, means)| *means)
 }

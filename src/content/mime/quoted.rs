@@ -60,7 +60,12 @@ fn soft_break(rest: &[u8]) -> Option<&[u8]> {
 
 /// The value of a hexadecimal digit in either case.
 pub(crate) fn hex(c: u8) -> Option<u8> {
-    char::from(c).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+    match c {
+        b'0'..=b'9' => Some(c - b'0'),
+        b'a'..=b'f' => Some(c - b'a' + 10),
+        b'A'..=b'F' => Some(c - b'A' + 10),
+        _ => None,
+    }
 }
 
 /// Whether `text` could be quoted-printable: has an escape of a byte, and more escapes and soft breaks than other `=`.

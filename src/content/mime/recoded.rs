@@ -49,6 +49,9 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
 /// Whether a text has a zero beside most of its characters: UTF-16 or UTF-32 in any order, with or without saying so.
 fn has_zeros(data: &[u8]) -> bool {
     let head = data.get(..data.len().min(2048)).unwrap_or_default();
+    if memchr::memchr(0, head).is_none() {
+        return false;
+    }
     let zeros = head.iter().filter(|c| **c == 0).count();
     let shown = head.iter().filter(|c| matches!(c, b'\t' | b'\r' | b'\n' | b' '..=b'~')).count();
     head.len() >= LEAST && zeros * 3 >= head.len() && shown * 5 >= head.len() && (zeros + shown) * 10 >= head.len() * 8

@@ -2,13 +2,17 @@
 //! not see is what a client may hand out too.
 //!
 //! It reads a copy in which long, regular base64 bodies are cut short: they hold neither boundary nor field, so that nothing else is seen
-//! for it, and an attachment is neither decoded nor held twice. Its result is taken apart by value, since dropping deeply nested messages
+//! for it, and an attachment is neither decoded nor held twice. At first long texts are cut short too, where no two dashes stand in them:
+//! no part starts or ends there for it, so that it could see but the rest of the same leaf otherwise, and we ourselves look into all of a
+//! text for what is encoded in it. If it then finds anything that we did not cut out so, it reads all texts in full. Its result is taken apart by value, since dropping deeply nested messages
 //! as a whole would recurse.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use mail_parser::{Encoding as Theirs, HeaderName, Message, MessageParser, MessagePart, MimeHeaders, PartType};
+use memchr::memmem;
 
 use super::field::Encoding;
 use crate::mail::Span;
@@ -19,6 +23,9 @@ const MAX_COPY: usize = 1 << 20;
 const KEPT: usize = 1024;
 /// Base64 bodies longer than this are cut short, in bytes.
 const LONG: usize = 4096;
+/// The same for texts without two dashes, and what is kept at their start and end.
+const LONG_TEXT: usize = 1536;
+const KEPT_TEXT: usize = 512;
 /// A line of this length and nothing but base64 is no text, in characters.
 const CODED: usize = 24;
 /// Places with a colon, each of which may cost a field's memory over there.
@@ -35,6 +42,8 @@ pub(crate) struct Cut {
     pub encoding: Encoding,
     /// There is more than one way to decode it.
     pub odd: bool,
+    /// It is text by its type.
+    pub text: bool,
 }
 
 /// A leaf that the other reader hands out and that we did not cut out so.
@@ -79,15 +88,22 @@ pub(crate) fn is_footer(body: &[u8]) -> bool {
 
 /// What the other reader hands out of `raw` beyond the leaves in `known`; empty where it is too long, or could cost too much.
 pub(crate) fn read(raw: &[u8], known: &[Cut]) -> Vec<Handed> {
-    let Some(copy) = shortened(raw, known) else { return Vec::new() };
+    let (all, cut) = read_copy(raw, known, true);
+    if all.is_empty() || !cut { all } else { read_copy(raw, known, false).0 }
+}
+
+/// The same, of a copy with texts cut short or not; and whether any was.
+fn read_copy(raw: &[u8], known: &[Cut], texts: bool) -> (Vec<Handed>, bool) {
+    let Some(copy) = shortened(raw, known, texts) else { return (Vec::new(), false) };
     if memchr::memchr_iter(b':', &copy.text).count() > MAX_COLONS || announced(&copy.text) > MAX_NESTED {
-        return Vec::new();
+        return (Vec::new(), copy.cut);
     }
     let read = catch_unwind(AssertUnwindSafe(|| flatten(&copy)));
-    read.unwrap_or_else(|_| {
+    let read = read.unwrap_or_else(|_| {
         tracing::warn!("the second reader of messages panicked");
         Vec::new()
-    })
+    });
+    (read, copy.cut)
 }
 
 /// A copy, and where our leaves stand in it.
@@ -95,37 +111,73 @@ struct Copy {
     text: Vec<u8>,
     /// Place and encoding; and 0 for each place too: what is not decoded stands in the message as it is.
     known: HashSet<(usize, usize, u8)>,
+    /// A text was cut short.
+    cut: bool,
 }
 
-fn shortened(raw: &[u8], known: &[Cut]) -> Option<Copy> {
+/// What is left out of a body: ranges in it, in order.
+fn gaps(body: &[u8], cut: &Cut, texts: bool) -> Vec<Range<usize>> {
+    if cut.encoding == Encoding::Base64 {
+        if body.len() <= LONG || memchr::memchr2(b'-', b':', body).is_some() {
+            return Vec::new();
+        }
+        let kept = body.iter().enumerate().filter(|(_, c)| !c.is_ascii_whitespace()).nth(KEPT);
+        return kept.map(|(at, _)| at..body.len()).into_iter().collect();
+    }
+    if !texts || !cut.text || body.len() < LONG_TEXT || !matches!(cut.encoding, Encoding::Identity | Encoding::Quoted) {
+        return Vec::new();
+    }
+    // Whole lines between two places with two dashes.
+    let ends = memmem::find_iter(body, b"--").chain([body.len()]);
+    let mut from = 0;
+    let mut all = Vec::new();
+    for end in ends {
+        let start = from + KEPT_TEXT;
+        let rest = body.get(start..end.saturating_sub(KEPT_TEXT)).unwrap_or_default();
+        if let (Some(first), Some(last)) = (memchr::memchr(b'\n', rest), memchr::memrchr(b'\n', rest)) {
+            all.extend((last > first + KEPT_TEXT).then_some(start + first + 1..start + last + 1));
+        }
+        from = end;
+    }
+    all
+}
+
+fn shortened(raw: &[u8], known: &[Cut], texts: bool) -> Option<Copy> {
     let mut cuts: Vec<&Cut> = known.iter().filter(|cut| !cut.odd).collect();
     cuts.sort_by_key(|cut| (cut.span.start, cut.span.end));
     let mut text = Vec::new();
     let mut from = 0;
-    // Where something was left out: its place, and how much.
-    let mut gaps: Vec<(usize, usize)> = Vec::new();
-    for cut in &cuts {
-        let body = cut.span.of(raw);
-        if body.len() <= LONG || cut.span.start < from || cut.encoding != Encoding::Base64 || memchr::memchr2(b'-', b':', body).is_some() {
+    // Where something was left out: its place, how much, and how much before it.
+    let mut left_out: Vec<(usize, usize, usize)> = Vec::new();
+    let (mut before, mut cut_text) = (0, false);
+    for cut in cuts.iter().filter(|cut| cut.span.len() > LONG_TEXT) {
+        if cut.span.start < from {
             continue;
         }
-        let kept = body.iter().enumerate().filter(|(_, c)| !c.is_ascii_whitespace()).nth(KEPT).map_or(body.len(), |(at, _)| at);
-        text.extend_from_slice(raw.get(from..cut.span.start + kept)?);
-        gaps.push((cut.span.start + kept, body.len() - kept));
-        from = cut.span.end;
-        if text.len() > MAX_COPY {
-            return None;
+        for gap in gaps(cut.span.of(raw), cut, texts) {
+            let at = cut.span.start + gap.start;
+            text.extend_from_slice(raw.get(from..at)?);
+            left_out.push((at, gap.len(), before));
+            before += gap.len();
+            from = at + gap.len();
+            cut_text |= cut.encoding != Encoding::Base64;
+            if text.len() > MAX_COPY {
+                return None;
+            }
         }
     }
     if text.len() + (raw.len() - from) > MAX_COPY {
         return None;
     }
     text.extend_from_slice(raw.get(from..)?);
-    let moved = |at: usize| at - gaps.iter().take_while(|(gap, _)| *gap < at).map(|(gap, len)| (*len).min(at - gap)).sum::<usize>();
+    let moved = |at: usize| match left_out.partition_point(|(gap, ..)| *gap < at).checked_sub(1).and_then(|last| left_out.get(last)) {
+        Some((gap, len, before)) => at - before - (*len).min(at - gap),
+        None => at,
+    };
     let place =
         |cut: &&Cut| trimmed(&text, moved(cut.span.start), moved(cut.span.end)).map(|(start, end)| (start, end, kind(cut.encoding)));
     let known = cuts.iter().filter_map(place).flat_map(|(start, end, kind)| [(start, end, kind), (start, end, 0)]).collect();
-    Some(Copy { text, known })
+    Some(Copy { text, known, cut: cut_text })
 }
 
 fn kind(encoding: Encoding) -> u8 {
@@ -196,7 +248,7 @@ mod tests {
 
     fn cut(raw: &str, body: &str, encoding: Encoding) -> Cut {
         let start = raw.find(body).unwrap();
-        Cut { span: Span { start, end: start + body.len() }, encoding, odd: false }
+        Cut { span: Span { start, end: start + body.len() }, encoding, odd: false, text: true }
     }
 
     #[test]
@@ -207,7 +259,7 @@ mod tests {
              Content-Transfer-Encoding: base64\r\n\r\n{long}\r\n--B\r\nContent-Type: a/c\r\n\r\nmore\r\n--B--\r\n"
         );
         let all = [cut(&raw, "hello", Encoding::Identity), cut(&raw, &long, Encoding::Base64), cut(&raw, "more", Encoding::Identity)];
-        assert!(shortened(raw.as_bytes(), &all).unwrap().text.len() < 2_000);
+        assert!(shortened(raw.as_bytes(), &all, true).unwrap().text.len() < 2_000);
         assert!(read(raw.as_bytes(), &all).is_empty(), "{:?}", read(raw.as_bytes(), &all));
         let left: Vec<(String, usize)> =
             read(raw.as_bytes(), &all[..1]).into_iter().map(|leaf| (leaf.declared, leaf.bytes.len())).collect();

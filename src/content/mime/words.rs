@@ -14,7 +14,7 @@ const MAX_WORDS: usize = 2_000;
 /// A field's value as people see it: without folding and outer blanks, encoded words decoded, undecodable bytes replaced.
 pub(crate) fn decode(value: &[u8]) -> String {
     let unfolded = unfold(value);
-    if memmem::find(&unfolded, b"=?").is_none() {
+    if !has_word(&unfolded) {
         return charset::decode(unfolded.trim_ascii(), None).into_owned();
     }
     let mut out = String::with_capacity(unfolded.len());
@@ -39,6 +39,11 @@ pub(crate) fn decode(value: &[u8]) -> String {
     settle(&mut pending, &mut out);
     out.push_str(&charset::decode(rest, None));
     out
+}
+
+/// Whether an encoded word may stand in a text.
+pub(super) fn has_word(text: &[u8]) -> bool {
+    memchr::memchr_iter(b'=', text).any(|at| text.get(at + 1) == Some(&b'?'))
 }
 
 /// A value without CR and LF; the blank that follows a line end stays.

@@ -1,7 +1,9 @@
 //! Containers that stand inside something else: behind a program, a picture or junk, or behind another archive. Clients open many of them all
 //! the same. Only what has a strong mark and a header that makes sense is looked for; of a weak one that gives nothing nothing is said.
 
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 use super::super::find::{Finds, Leaf};
 use super::super::sniff;
@@ -68,6 +70,9 @@ const KINDS: [Kind; 13] = [
     Kind { name: "rtf", mark: b"{\\rtf1", back: 0, fits: |_| true, sure: false, stream: false },
 ];
 
+/// A finder of each mark, made once.
+static FINDERS: LazyLock<Vec<Finder>> = LazyLock::new(|| KINDS.iter().map(|kind| Finder::new(kind.mark)).collect());
+
 fn is_xz(bytes: &[u8]) -> bool {
     bytes.get(6..8).is_some_and(|flags| le32(bytes, 8) == Some(crc32fast::hash(flags)))
 }
@@ -106,7 +111,7 @@ fn may_hide(true_type: &str) -> bool {
 }
 
 fn open(leaf: &Leaf, finds: &mut Finds) {
-    for kind in &KINDS {
+    for (kind, finder) in KINDS.iter().zip(FINDERS.iter()) {
         // A mark of two bytes is looked for only where archives are put behind something.
         let short = kind.mark.len() < 3 && leaf.true_type != "exe";
         let same_stream = kind.stream && kind.name == leaf.true_type;
@@ -115,7 +120,7 @@ fn open(leaf: &Leaf, finds: &mut Finds) {
             continue;
         }
         let (mut opened, mut marks) = (0, 0);
-        for mark in memmem::find_iter(leaf.data, kind.mark).take(MARKS + 1) {
+        for mark in finder.find_iter(leaf.data).take(MARKS + 1) {
             marks += 1;
             if opened == MOST && is_next(leaf, mark, kind) || marks > MARKS {
                 if kind.sure || kind.stream {

@@ -6,6 +6,8 @@ use super::super::base64::is_letter;
 const PIECE: usize = 8;
 /// Letters in all from which a run counts.
 const LEAST: usize = 64;
+/// How far a tag goes on, in bytes.
+const TAG: usize = 200;
 /// How far back an address is looked for that a run belongs to.
 const ADDRESS: usize = 512;
 
@@ -15,13 +17,21 @@ pub(super) struct Run {
     pub end: usize,
 }
 
-/// The next run at or after `from`. Looks at every eighth byte of what is none.
+/// The next run at or after `from`. Looks at a few bytes of each 64 that are words, and at every eighth one of what else is no run.
 pub(super) fn next(data: &[u8], from: usize) -> Option<Run> {
     let mut floor = from;
     let mut at = from + PIECE - 1;
+    // Up to here there may be a run.
+    let mut known = from;
     loop {
+        if floor >= known {
+            floor = behind_words(data, floor)?;
+            at = at.max(floor + PIECE - 1);
+            known = floor + LEAST;
+        }
         let c = *data.get(at)?;
         if !is_letter(c) {
+            floor = at + 1;
             at += PIECE;
             continue;
         }
@@ -44,6 +54,68 @@ pub(super) fn next(data: &[u8], from: usize) -> Option<Run> {
         floor = if address { end } else { stop };
         at = floor + PIECE - 1;
     }
+}
+
+/// The first place from `floor` on where a run may start, `None` where there is no room for one. A run goes over no blank between two words,
+/// so where such blanks stand nearer to each other than a run is long there is none.
+fn behind_words(data: &[u8], mut floor: usize) -> Option<usize> {
+    loop {
+        let room = data.get(floor..floor.checked_add(LEAST)?)?;
+        let mut places = (2..LEAST - 1).rev();
+        match places.find(|at| parts(room, *at) && !is_in_tag(data, floor + at)) {
+            Some(at) => floor += at + 1,
+            None => return Some(floor),
+        }
+    }
+}
+
+/// Whether no run goes over what stands at `at`: a mark that is neither a letter nor part of any joint outside of tags, or a blank or dot
+/// between two words. Two letters before it are no escape of a line end (`\n`, `%0a`, `&#10`, `&#xa`), over which a run goes on.
+fn parts(text: &[u8], at: usize) -> bool {
+    let c = text.get(at).copied().unwrap_or_default();
+    if PARTS[c as usize] {
+        return true;
+    }
+    let letter = |at: usize| text.get(at).is_some_and(u8::is_ascii_alphabetic);
+    matches!(c, b' ' | b'.' | b',')
+        && letter(at - 1)
+        && letter(at - 2)
+        && !matches!(text.get(at - 2), Some(b'x' | b'X'))
+        && text.get(at + 1).is_some_and(u8::is_ascii_alphanumeric)
+}
+
+const fn parting() -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut c = 0x80;
+    while c < 256 {
+        table[c] = true;
+        c += 1;
+    }
+    let marks = b"!()*:?@[]^{|}~$";
+    let mut i = 0;
+    while i < marks.len() {
+        table[marks[i] as usize] = true;
+        i += 1;
+    }
+    table
+}
+
+const PARTS: [bool; 256] = parting();
+
+/// Whether what stands here may be within a tag, over which a run may go on.
+fn is_in_tag(data: &[u8], at: usize) -> bool {
+    let mut before = data.get(at.saturating_sub(TAG)..at).unwrap_or_default();
+    while let Some(last) = memchr::memrchr2(b'<', b'>', before) {
+        let tag = before.get(last..).unwrap_or_default();
+        if tag.starts_with(b">") {
+            return false;
+        }
+        if matches!(tag.get(1), None | Some(b'/' | b'b' | b'B' | b'w' | b'W' | b'p' | b'P' | b'd' | b'D' | b's' | b'S' | b'c' | b'C')) {
+            return true;
+        }
+        before = before.get(..last).unwrap_or_default();
+    }
+    false
 }
 
 /// The length of a piece: letters, but no rules of dashes.
@@ -150,8 +222,18 @@ fn mark(text: &[u8]) -> Option<(usize, u8)> {
     if !matches!(text.first()?, b'\\' | b'%' | b'&' | b'=' | b'<') {
         return None;
     }
-    if let Some((mark, stands)) =
-        MARKS.iter().find(|(mark, _)| text.get(..mark.len()).is_some_and(|start| start.eq_ignore_ascii_case(mark)))
+    // Nearly all of what starts so is none.
+    let second = text.get(1).copied().unwrap_or_default().to_ascii_lowercase();
+    let may_be = match text.first() {
+        Some(b'\\') => matches!(second, b'/' | b'u' | b'x' | b'n' | b'r' | b't'),
+        Some(b'%') => matches!(second, b'0' | b'2' | b'3'),
+        Some(b'=') => matches!(second, b'0' | b'3' | b'\r'),
+        Some(b'&') => matches!(second, b'p' | b's' | b'e' | b'n'),
+        _ => matches!(second, b'w' | b'b'),
+    };
+    if may_be
+        && let Some((mark, stands)) =
+            MARKS.iter().find(|(mark, _)| text.get(..mark.len()).is_some_and(|start| start.eq_ignore_ascii_case(mark)))
     {
         return Some((mark.len(), *stands));
     }
@@ -164,7 +246,7 @@ fn mark(text: &[u8]) -> Option<(usize, u8)> {
             _ => None,
         }),
         [b'<', tag @ ..] => {
-            let tag = tag.get(..tag.len().min(200))?;
+            let tag = tag.get(..tag.len().min(TAG))?;
             let end = memchr::memchr(b'>', tag)?;
             let name = tag.strip_prefix(b"/").unwrap_or(tag);
             let name = name.get(..name.iter().take_while(|c| c.is_ascii_alphanumeric()).count())?;

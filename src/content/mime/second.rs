@@ -24,8 +24,8 @@ const KEPT: usize = 1024;
 /// Base64 bodies longer than this are cut short, in bytes.
 const LONG: usize = 4096;
 /// The same for texts without two dashes, and what is kept at their start and end.
-const LONG_TEXT: usize = 1536;
-const KEPT_TEXT: usize = 512;
+const LONG_TEXT: usize = 768;
+const KEPT_TEXT: usize = 192;
 /// A line of this length and nothing but base64 is no text, in characters.
 const CODED: usize = 24;
 /// Places with a colon, each of which may cost a field's memory over there.
@@ -145,7 +145,7 @@ fn gaps(body: &[u8], cut: &Cut, texts: bool) -> Vec<Range<usize>> {
 fn shortened(raw: &[u8], known: &[Cut], texts: bool) -> Option<Copy> {
     let mut cuts: Vec<&Cut> = known.iter().filter(|cut| !cut.odd).collect();
     cuts.sort_by_key(|cut| (cut.span.start, cut.span.end));
-    let mut text = Vec::new();
+    let mut text = Vec::with_capacity(raw.len().min(MAX_COPY / 8));
     let mut from = 0;
     // Where something was left out: its place, how much, and how much before it.
     let mut left_out: Vec<(usize, usize, usize)> = Vec::new();

@@ -270,6 +270,23 @@ mod tests {
     }
 
     #[test]
+    fn long_texts_are_cut_short_until_there_is_more() {
+        let long = "Some words of a text.\r\n".repeat(200);
+        let head = "Content-Type: multipart/mixed; boundary=B\r\n\r\n--B\r\n\r\n";
+        let raw = format!("{head}{long}-- \r\n{long}\r\n--B\r\nContent-Type: a/c\r\n\r\nmore\r\n--B--\r\n");
+        let text = format!("{long}-- \r\n{long}");
+        let all = [cut(&raw, &text, Encoding::Identity), cut(&raw, "more", Encoding::Identity)];
+        assert!(shortened(raw.as_bytes(), &all, true).unwrap().text.len() < 2_000);
+        assert_eq!(shortened(raw.as_bytes(), &all, false).unwrap().text, raw.as_bytes());
+        assert!(read(raw.as_bytes(), &all).is_empty());
+        // What it hands out is whole, though its place was cut short at first.
+        let mut off = all;
+        off[0].span.start += 1;
+        let handed: Vec<usize> = read(raw.as_bytes(), &off).iter().map(|leaf| leaf.bytes.len()).collect();
+        assert_eq!(handed, [text.len()]);
+    }
+
+    #[test]
     fn deep_and_wide_do_no_harm() {
         let deep = "Content-Type: message/rfc822\r\n\r\n".repeat(100_000);
         read(deep.as_bytes(), &[]);

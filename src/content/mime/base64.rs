@@ -83,6 +83,13 @@ pub(crate) fn decode(text: &[u8], style: Style) -> Decoded {
     let mut broke_off = false;
     let mut rest = text;
     while let Some((&c, tail)) = rest.split_first() {
+        if held == 0 {
+            let left = eights(rest, &mut out, broke_off);
+            if left.len() < rest.len() {
+                rest = left;
+                continue;
+            }
+        }
         if held == 0
             && let Some((four, tail)) = rest.split_first_chunk::<4>()
         {
@@ -141,6 +148,26 @@ pub(crate) fn decode(text: &[u8], style: Style) -> Decoded {
     }
     flush(&mut out.bytes, &mut group, &mut held);
     out
+}
+
+/// Decodes eight letters at a time while there is nothing else; what is left.
+fn eights<'a>(mut rest: &'a [u8], out: &mut Decoded, broke_off: bool) -> &'a [u8] {
+    let before = out.bytes.len();
+    while let Some((eight, tail)) = rest.split_first_chunk::<8>() {
+        let values = eight.map(|c| TABLE[c as usize]);
+        if values.iter().fold(0, |all, value| all | value) & 0x80 != 0 {
+            break;
+        }
+        let bits = values.iter().fold(0, |bits, value| bits << 6 | u64::from(*value));
+        let [_, _, bytes @ ..] = bits.to_be_bytes();
+        out.bytes.extend_from_slice(&bytes);
+        rest = tail;
+    }
+    if out.bytes.len() > before {
+        out.after_pad |= out.at_pad.is_some();
+        out.ragged |= broke_off;
+    }
+    rest
 }
 
 fn value(c: u8, style: Style) -> u8 {

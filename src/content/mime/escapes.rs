@@ -22,9 +22,8 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
     let entities = memchr::memchr_iter(b'&', data).any(|at| data.get(at..).and_then(entity).is_some_and(|(c, _)| is_telling(c)));
     let slashes = memchr::memchr_iter(b'\\', data).filter_map(|at| data.get(at..).and_then(backslash)).filter(|(c, _)| is_shown(*c));
     let slashes = slashes.take(LEAST).count() == LEAST;
-    let percents = memmem::find(data, b"nescape(").is_some()
-        || memmem::find(data, b"decodeURI").is_some()
-        || memmem::find(data, b"urldecode(").is_some();
+    let undoes = |name: &[u8]| memmem::find(data, name).is_some();
+    let percents = memchr::memchr(b'%', data).is_some() && (undoes(b"nescape(") || undoes(b"decodeURI") || undoes(b"urldecode("));
     let joints = ['"', '\''].iter().any(|quote| joints(data, *quote as u8).take(LEAST_JOINTS).count() == LEAST_JOINTS);
     if !(entities || slashes || percents || joints) || !finds.look(data.len().saturating_mul(2)) {
         return;

@@ -24,8 +24,8 @@ const KEPT: usize = 1024;
 /// Base64 bodies longer than this are cut short, in bytes.
 const LONG: usize = 4096;
 /// The same for texts without two dashes, and what is kept at their start and end.
-const LONG_TEXT: usize = 1536;
-const KEPT_TEXT: usize = 512;
+const LONG_TEXT: usize = 768;
+const KEPT_TEXT: usize = 192;
 /// A line of this length and nothing but base64 is no text, in characters.
 const CODED: usize = 24;
 /// Places with a colon, each of which may cost a field's memory over there.
@@ -145,7 +145,7 @@ fn gaps(body: &[u8], cut: &Cut, texts: bool) -> Vec<Range<usize>> {
 fn shortened(raw: &[u8], known: &[Cut], texts: bool) -> Option<Copy> {
     let mut cuts: Vec<&Cut> = known.iter().filter(|cut| !cut.odd).collect();
     cuts.sort_by_key(|cut| (cut.span.start, cut.span.end));
-    let mut text = Vec::new();
+    let mut text = Vec::with_capacity(raw.len().min(MAX_COPY / 8));
     let mut from = 0;
     // Where something was left out: its place, how much, and how much before it.
     let mut left_out: Vec<(usize, usize, usize)> = Vec::new();
@@ -267,6 +267,23 @@ mod tests {
         for end in 0..raw.len() {
             read(&raw.as_bytes()[..end], &[]);
         }
+    }
+
+    #[test]
+    fn long_texts_are_cut_short_until_there_is_more() {
+        let long = "Some words of a text.\r\n".repeat(200);
+        let head = "Content-Type: multipart/mixed; boundary=B\r\n\r\n--B\r\n\r\n";
+        let raw = format!("{head}{long}-- \r\n{long}\r\n--B\r\nContent-Type: a/c\r\n\r\nmore\r\n--B--\r\n");
+        let text = format!("{long}-- \r\n{long}");
+        let all = [cut(&raw, &text, Encoding::Identity), cut(&raw, "more", Encoding::Identity)];
+        assert!(shortened(raw.as_bytes(), &all, true).unwrap().text.len() < 2_000);
+        assert_eq!(shortened(raw.as_bytes(), &all, false).unwrap().text, raw.as_bytes());
+        assert!(read(raw.as_bytes(), &all).is_empty());
+        // What it hands out is whole, though its place was cut short at first.
+        let mut off = all;
+        off[0].span.start += 1;
+        let handed: Vec<usize> = read(raw.as_bytes(), &off).iter().map(|leaf| leaf.bytes.len()).collect();
+        assert_eq!(handed, [text.len()]);
     }
 
     #[test]

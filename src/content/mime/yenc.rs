@@ -9,6 +9,10 @@ pub(super) const READING: Reading = Reading { name: "yenc", reads: "files that s
 
 fn read(leaf: &Leaf, finds: &mut Finds) {
     let data = leaf.data.as_ref();
+    // Signs of equality stand everywhere in markup, before this letter hardly ever.
+    if memmem::find(data, b"=y").is_none() && memmem::find(data, b"=Y").is_none() {
+        return;
+    }
     let mut done = 0;
     let mut pieces: Vec<(u32, Vec<u8>)> = Vec::new();
     for at in memchr::memchr_iter(b'=', data).filter(|at| data.get(at + 1..).is_some_and(|rest| starts(rest, b"ybegin"))) {

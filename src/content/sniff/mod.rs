@@ -224,6 +224,10 @@ pub(crate) fn is_scrap(data: &[u8], true_type: &str) -> bool {
 
 /// Whether it is a zip, or has one in it (after a program or other junk): a plausible local header, or a directory of members.
 pub(crate) fn has_zip(data: &[u8]) -> bool {
+    // What every mark of a zip has, and no text.
+    if memchr::memchr2(3, 5, data).is_none() {
+        return false;
+    }
     memmem::find_iter(data, b"PK\x03\x04").any(|at| super::unpack::zip::is_local_header(data.get(at..).unwrap_or_default()))
         || super::unpack::zip::has_directory(data)
 }

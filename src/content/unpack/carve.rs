@@ -111,11 +111,16 @@ fn may_hide(true_type: &str) -> bool {
 }
 
 fn open(leaf: &Leaf, finds: &mut Finds) {
+    // Most leaves are text, in which most marks cannot stand.
+    let letters = leaf.data.is_ascii() && memchr::memchr2(0, 0x1a, leaf.data).is_none();
     for (kind, finder) in KINDS.iter().zip(FINDERS.iter()) {
         // A mark of two bytes is looked for only where archives are put behind something.
         let short = kind.mark.len() < 3 && leaf.true_type != "exe";
         let same_stream = kind.stream && kind.name == leaf.true_type;
         let asked = if kind.stream { !hands_on(leaf.true_type) } else { true };
+        if letters && kind.mark.iter().any(|c| matches!(c, 0 | 0x1a | 0x80..)) {
+            continue;
+        }
         if short || same_stream || !asked || !(kind.sure || may_hide(leaf.true_type)) {
             continue;
         }

@@ -314,6 +314,22 @@ mod tests {
     }
 
     #[test]
+    fn words_around_a_run_are_stepped_over_and_nothing_else() {
+        let (a, b) = ("QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNk", "ZWZnaGlqa2xtbm9wcXJzdHV2d3h5ejAxMjM0NTY3");
+        let words = "Some words, that stand (here) before it: and so on. So they do <i title=\"one two\">always</i> and more, ".repeat(2);
+        let tags = ["<span class=\"one two\" style=\"color: red\">", "<p <b one two (three)>", "</div one two>"];
+        let escapes = ["", "\r\n", "\\n ", "\\n <br>", "%0a ", "&#10 ", "&#xa ", "&newline; ", "' & _\r\n '", "\n> > "];
+        for joint in tags.into_iter().chain(escapes) {
+            for pad in 0..words.len() {
+                let text = format!("{} {a}{joint}{b} and more words follow it here.", &words[..pad]);
+                let run = next(text.as_bytes(), 0).map(|run| run.text.into_iter().filter(|c| *c != b'\n').collect::<Vec<u8>>());
+                assert_eq!(run, Some([a, b].concat().into_bytes()), "{text:?}");
+            }
+        }
+        assert!(next(words.repeat(20).as_bytes(), 0).is_none());
+    }
+
+    #[test]
     fn rules_are_no_letters() {
         for rule in ["---------------------", "_____", "---"] {
             assert!(piece(rule.as_bytes()) < PIECE);

@@ -20,6 +20,7 @@ mod folded;
 pub(crate) mod header;
 pub(crate) mod lines;
 mod loose;
+mod marked;
 mod mbox;
 pub(crate) mod named;
 mod nested;
@@ -64,6 +65,7 @@ pub(crate) const READINGS: &[Reading] = &[
     runs::READING,
     escapes::READING,
     folded::READING,
+    marked::READING,
     smuggled::READING,
 ];
 

@@ -18,6 +18,7 @@ mod escapes;
 pub(crate) mod field;
 mod folded;
 pub(crate) mod header;
+mod hexfile;
 pub(crate) mod lines;
 mod loose;
 mod marked;
@@ -66,6 +67,7 @@ pub(crate) const READINGS: &[Reading] = &[
     escapes::READING,
     folded::READING,
     marked::READING,
+    hexfile::READING,
     smuggled::READING,
 ];
 

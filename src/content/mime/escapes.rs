@@ -24,7 +24,7 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
     let slashes = slashes.take(LEAST).count() == LEAST;
     let undoes = |name: &[u8]| memmem::find(data, name).is_some();
     let percents = memchr::memchr(b'%', data).is_some() && (undoes(b"nescape(") || undoes(b"decodeURI") || undoes(b"urldecode("));
-    let joints = ['"', '\''].iter().any(|quote| joints(data, *quote as u8).take(LEAST_JOINTS).count() == LEAST_JOINTS);
+    let joints = ['"', '\'', '`'].iter().any(|quote| joints(data, *quote as u8).take(LEAST_JOINTS).count() == LEAST_JOINTS);
     if !(entities || slashes || percents || joints) || !finds.look(data.len().saturating_mul(2)) {
         return;
     }
@@ -33,6 +33,11 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
     if text != data {
         finds.add_guess(super::untyped(text));
     }
+}
+
+/// A page or drawing as its scripts are run: everything undone, whatever it is.
+pub(super) fn run(text: &[u8]) -> Vec<u8> {
+    scripts(&entities(text), true, true, true)
 }
 
 fn is_shown(c: u32) -> bool {
@@ -178,7 +183,7 @@ fn joints(text: &[u8], quote: u8) -> impl Iterator<Item = (usize, usize)> + '_ {
 }
 
 fn joint(rest: &[u8]) -> Option<usize> {
-    let quote = *rest.first().filter(|c| matches!(c, b'"' | b'\''))?;
+    let quote = *rest.first().filter(|c| matches!(c, b'"' | b'\'' | b'`'))?;
     let blanks = |at: usize| at + rest.get(at..).unwrap_or_default().iter().take_while(|c| c.is_ascii_whitespace()).take(200).count();
     let at = blanks(1);
     if !matches!(rest.get(at), Some(b'+' | b'&' | b'.')) {
@@ -201,7 +206,7 @@ fn scripts(text: &[u8], slashes: bool, percents: bool, joined: bool) -> Vec<u8> 
                 [a, b, ..] => number16(&[*a, *b]).map(|c| (Some(c), 3)),
                 _ => None,
             },
-            b'"' | b'\'' if joined => joint(rest).map(|length| (None, length)),
+            b'"' | b'\'' | b'`' if joined => joint(rest).map(|length| (None, length)),
             _ => None,
         };
         match undone {
@@ -244,6 +249,7 @@ mod tests {
             ("100%25 of it", &[]),
             ("a = \"X5\" + \"O!\" +\n \"P%\"+\"@A\"", &["a = \"X5O!P%@A\""]),
             ("a = \"X5\" + \"O!\" + \"P[4\\\\\"+\"PZ\"", &["a = \"X5O!P[4\\PZ\""]),
+            ("a = `X5`+`O!`+`P%`+`@A`", &["a = `X5O!P%@A`"]),
             ("a = \"X5\" + \"O!\"", &[]),
         ];
         for (text, want) in rows {

@@ -18,8 +18,10 @@ mod escapes;
 pub(crate) mod field;
 mod folded;
 pub(crate) mod header;
+mod hexfile;
 pub(crate) mod lines;
 mod loose;
+mod marked;
 mod mbox;
 pub(crate) mod named;
 mod nested;
@@ -64,6 +66,8 @@ pub(crate) const READINGS: &[Reading] = &[
     runs::READING,
     escapes::READING,
     folded::READING,
+    marked::READING,
+    hexfile::READING,
     smuggled::READING,
 ];
 

@@ -99,8 +99,31 @@ fn is_known(bytes: &[u8]) -> bool {
 
 /// Types that are opened or judged by themselves, beside those that are not opened.
 const KNOWN: [&str; 25] = [
-    "elf", "macho", "java", "dex", "msi", "lnk", "ole2", "docx", "docm", "xlsx", "xlsm", "pptx", "pptm", "odf", "pdf", "rtf", "tnef",
-    "zip", "jar", "apk", "epub", "tar", "bzip2", "xz", "activemime",
+    "elf",
+    "macho",
+    "java",
+    "dex",
+    "msi",
+    "lnk",
+    "ole2",
+    "docx",
+    "docm",
+    "xlsx",
+    "xlsm",
+    "pptx",
+    "pptm",
+    "odf",
+    "pdf",
+    "rtf",
+    "tnef",
+    "zip",
+    "jar",
+    "apk",
+    "epub",
+    "tar",
+    "bzip2",
+    "xz",
+    "activemime",
 ];
 
 /// Whether anybody can say what bytes are: something known, text, a picture.

@@ -87,16 +87,6 @@ def sealed(payload, inner):
         yield Box("file-cms-twice", "signed twice", twice, "paper.p7m", ("cms", "cms", "zip"), declared="application/pkcs7-mime")
         data = run(["openssl", "cms", "-data_create", "-binary", "-outform", "DER"], inner, folder)
         yield Box("file-cms-data", "plain CMS data", data, "paper.p7m", ("cms-data", "zip"), declared="application/pkcs7-mime")
-        data = run(["openssl", "cms", "-encrypt", "-binary", "-aes256", "-outform", "DER", "c.pem"], inner, folder)
-        yield Box(
-            "file-cms-encrypted",
-            "encrypted CMS",
-            data,
-            "smime.p7m",
-            ("none",),
-            want="held",
-            declared="application/pkcs7-mime; smime-type=enveloped-data",
-        )
         locked = run(["openssl", "enc", "-aes-256-cbc", "-pbkdf2", "-k", "winter26"], inner, folder)
         yield Box("file-openssl-enc", "a file encrypted by openssl enc", locked, "paper.enc", ("none",), want="held")
     yield Box(

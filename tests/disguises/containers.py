@@ -19,6 +19,7 @@ MAKERS = (
     "rtf",
     "pages",
     "coded",
+    "behind",
     "tailed",
     "sealed",
     "mail",

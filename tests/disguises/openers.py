@@ -21,6 +21,7 @@ import tempfile
 import zipfile
 import zlib
 from pathlib import Path
+from xml.etree import ElementTree
 
 
 def files_by(words, data, name="box"):
@@ -123,6 +124,12 @@ def tarfile_opens(data, password):
     """Python's tarfile."""
     with tarfile.open(fileobj=io.BytesIO(data), ignore_zeros=True) as archive:
         return [archive.extractfile(member).read() for member in archive if member.isreg()]
+
+
+def xml_opens(data, password):
+    """All text and all attributes, as Python's reader of XML (expat) hands them out."""
+    root = ElementTree.fromstring(data)
+    return ["\n".join([*("".join(each.itertext()) for each in root.iter()), *(value for each in root.iter() for value in each.attrib.values())]).encode()]
 
 
 def mail_opens(data, password):
@@ -439,6 +446,15 @@ OPENERS = {
             )
         ]
     },
+    "uu-all": {"python": lambda data, _: [b"".join(map(binascii.a2b_uu, body.split(b"\r\n"))) for body in re.findall(rb"begin 644 \S+\r\n(.*?)\r\n`", data, re.DOTALL)]},
+    "yenc-all": {
+        "python": lambda data, _: [
+            bytes((byte - 42) & 255 for byte in re.sub(rb"=(.)", lambda mark: bytes([(mark[1][0] - 64) & 255]), body, flags=re.DOTALL))
+            for body in re.findall(rb"=ybegin [^\n]*\n(.*?)\r\n=yend", data, re.DOTALL)
+        ]
+    },
+    "xml": {"python": xml_opens},
+    "data-attributes": {"python": lambda data, _: [b"".join(re.findall(rb'data-p="([^"]*)"', data))]},
     "joined": {"python": lambda data, _: [re.sub(rb"(\"|')[\s+,&_]+(\"|')", b"", data)]},
     "reversed": {"python": lambda data, _: [data[::-1]]},
     "numbers": {

@@ -8,6 +8,10 @@ const PIECE: usize = 8;
 const LEAST: usize = 64;
 /// How far back an address is looked for that a run belongs to.
 const ADDRESS: usize = 512;
+/// From so many letters on a run is no token of an address.
+const MAX_TOKEN: usize = 2048;
+/// Bytes looked at between two questions for the time.
+const STRIDE: usize = 64 * 1024;
 
 /// A run: its letters, with a line end where a piece ended, and where in the text it ends.
 pub(super) struct Run {
@@ -15,13 +19,31 @@ pub(super) struct Run {
     pub end: usize,
 }
 
-/// The next run at or after `from`. Looks at every eighth byte of what is none.
-pub(super) fn next(data: &[u8], from: usize) -> Option<Run> {
+/// What [`next`] came to.
+pub(super) enum Found {
+    Run(Run),
+    /// No more runs.
+    End,
+    /// There was no time to go on.
+    Late,
+}
+
+/// The next run at or after `from`. Looks at every eighth byte of what is none. Asks `go_on` about every 64 KiB that it has looked at.
+pub(super) fn next(data: &[u8], from: usize, go_on: &mut dyn FnMut() -> bool) -> Found {
     let mut floor = from;
     let mut at = from + PIECE - 1;
+    let mut asked = at;
+    // Bytes looked at again and again.
+    let mut looked = 0;
     loop {
-        let c = *data.get(at)?;
-        if !is_letter(c) {
+        if at - asked + looked > STRIDE {
+            if !go_on() {
+                return Found::Late;
+            }
+            (asked, looked) = (at, 0);
+        }
+        let Some(c) = data.get(at) else { return Found::End };
+        if !is_letter(*c) {
             at += PIECE;
             continue;
         }
@@ -34,11 +56,13 @@ pub(super) fn next(data: &[u8], from: usize) -> Option<Run> {
             continue;
         }
         let (text, stop) = collect(data, start, end);
+        looked += text.len();
         let letters = text.iter().filter(|c| **c != b'\n').count();
         // A token in an address, or the name in one of mail.
-        let address = letters >= LEAST && (is_address(data, start) || data.get(stop) == Some(&b'@'));
+        let could_be = (LEAST..MAX_TOKEN).contains(&letters);
+        let address = could_be && (is_address(data, start) || data.get(stop) == Some(&b'@'));
         if letters >= LEAST && !address {
-            return Some(Run { text, end: stop });
+            return Found::Run(Run { text, end: stop });
         }
         // What follows the first piece of an address may be a run of its own.
         floor = if address { end } else { stop };

@@ -9,7 +9,8 @@
 //!
 //! **The slow lane.** Whoever needs more than that, or more than 100 ms (and 30 ms for each MiB of its size), is probably a bomb and at
 //! best a rarity. It gives its core back, gets the lowest priority, and waits for the one slow lane, where it has the lane's memory:
-//! no bomb may decode more than that, whatever `[content] decoded_bytes` allows. The lane is free again when decoding ends; the memory
+//! no bomb may decode more than that, whatever `[content] decoded_bytes` allows. The window of the one stream being unpacked comes on top:
+//! never more than what has come out of it, and 64 MiB at most (115 with a library's own tables). The lane is free again when decoding ends; the memory
 //! when the message has been judged. Waiting for the lane or its memory counts towards the message's time, so it ends. Nobody is
 //! waited for who waits himself: those in the lane need only memory that judged messages give back, and judging needs neither lane nor
 //! memory. Where 16 wait already there is no use in waiting.

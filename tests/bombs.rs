@@ -64,11 +64,13 @@ async fn bombs_are_answered_and_clean_mail_flows() {
     let under_fire = under_fire.end().await;
 
     let log = site.gateway().log();
+    let stages = stages(&site);
     answers.sort_by_key(|answer: &Answered| std::cmp::Reverse(answer.took));
     for answer in &answers {
         let judged = judged(&log, &answer.reply).map_or(String::new(), |ms| format!("{:.2}", ms / 1e3));
+        let stages = stages.iter().find(|(subject, _)| *subject == answer.subject).map_or(String::new(), |(_, took)| format!("{took:?}"));
         println!(
-            "{:>6.2} s, judged in {judged:>5}  {:>9} bytes  {}: {}",
+            "{:>6.2} s, judged in {judged:>5} {stages:>20}  {:>9} bytes  {}: {}",
             answer.took.as_secs_f64(),
             answer.size,
             answer.name,
@@ -79,7 +81,7 @@ async fn bombs_are_answered_and_clean_mail_flows() {
     println!("{} bombs in {took:.0?}, {AT_ONCE} at once; peak memory {} MiB", answers.len(), peak >> 20);
     println!("clean mail, p50 p99 max in ms: {} before; {} meanwhile", summary(&quiet), summary(&under_fire));
 
-    println!("slowest clean mail, ms to receive, take apart, inspect: {:?}", slowest(&site));
+    println!("slowest clean mail, ms to receive, take apart, inspect: {:?}", slowest(&stages));
 
     let arrived: Vec<String> = site.groupwise.take().iter().filter_map(|message| subject(&message.data)).collect();
     let through = |answer: &&Answered| arrived.contains(&answer.subject);
@@ -172,17 +174,22 @@ fn judged(log: &str, reply: &str) -> Option<f64> {
     serde_json::from_str::<serde_json::Value>(line).ok()?["accept_ms"].as_f64()
 }
 
-/// Where the slowest clean messages spent their time, by the records.
-fn slowest(site: &Site) -> Vec<Vec<u64>> {
+/// Subject, and milliseconds to receive, take apart, inspect, of every message that was judged, by the records.
+fn stages(site: &Site) -> Vec<(String, Vec<u64>)> {
     let records = std::fs::read_dir(site.folder.path().join("data/records")).unwrap();
     let text: String = records.filter_map(|file| std::fs::read_to_string(file.unwrap().path()).ok()).collect();
-    let clean = text.lines().filter(|line| line.contains("\"subject\":\"clean"));
-    let mut took: Vec<Vec<u64>> = clean
+    text.lines()
         .filter_map(|line| {
-            let (_, rest) = line.split_once("\"took_ms\":[")?;
-            Some(rest.split(']').next()?.split(',').filter_map(|ms| ms.parse().ok()).collect())
+            let subject = line.split_once("\"subject\":\"")?.1.split('"').next()?;
+            let took = line.split_once("\"took_ms\":[")?.1.split(']').next()?;
+            Some((subject.to_owned(), took.split(',').filter_map(|ms| ms.parse().ok()).collect()))
         })
-        .collect();
+        .collect()
+}
+
+/// Where the slowest clean messages spent their time.
+fn slowest(stages: &[(String, Vec<u64>)]) -> Vec<&[u64]> {
+    let mut took: Vec<&[u64]> = stages.iter().filter(|(subject, _)| subject.starts_with("clean")).map(|(_, took)| &took[..]).collect();
     took.sort_by_key(|took| std::cmp::Reverse(took.iter().sum::<u64>()));
     took.truncate(12);
     took
@@ -191,6 +198,19 @@ fn slowest(site: &Site) -> Vec<Vec<u64>> {
 fn subject(message: &[u8]) -> Option<String> {
     let head = String::from_utf8_lossy(&message[..message.len().min(4000)]).into_owned();
     head.lines().find_map(|line| line.strip_prefix("Subject: ")).map(str::to_owned)
+}
+
+/// Each bomb alone and without a gateway, for whoever looks for the reader that takes long.
+#[test]
+#[ignore = "prints times"]
+fn how_long_each_takes() {
+    let wanted = std::env::var("MAILWEIR_BOMBS").unwrap_or_default();
+    for bomb in all(wanted == "all").into_iter().filter(|bomb| wanted == "all" || bomb.name.contains(&wanted)) {
+        let began = Instant::now();
+        let message = mailweir::pipeline::take_apart_alone(bomb.message.into(), &mailweir::content::Limits::default());
+        let codes: std::collections::BTreeSet<&str> = message.findings.iter().map(|finding| &*finding.code).collect();
+        println!("{:>6.2} s {:>5} parts  {}: {codes:?}", began.elapsed().as_secs_f64(), message.parts.len(), bomb.name);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -152,6 +152,11 @@ impl<'a> Finds<'a> {
         enough
     }
 
+    /// Whether there is time to go on: for loops over long texts, asked about every 64 KiB.
+    pub(crate) fn has_time(&mut self) -> bool {
+        self.look(0)
+    }
+
     /// Notes something.
     pub(crate) fn note(&mut self, code: &'static str, words: &'static str, evidence: &str) {
         self.problems.push(Problem::note(code, words, evidence));

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::find::{Finds, Item, Leaf, Problem, limit};
+use super::find::{Finds, Item, Leaf, Problem, limit, too_long};
 use super::forks::ASIDE;
 use super::unpack::{CONTAINERS, Container};
 use super::work::{Blob, Task, Way, What, Work};
@@ -69,6 +69,10 @@ impl Work<'_> {
         let room = self.limits.parts.saturating_sub(self.parts.len());
         let mut found = Found::default();
         for reading in mime::READINGS {
+            if self.budget.is_late() {
+                found.problems.push(too_long(&self.budget));
+                break;
+            }
             let mut finds = Finds::new(&mut self.budget, room);
             guarded(reading.name, &mut finds, |finds| (reading.read)(&leaf, finds));
             found.readings.append(&mut finds.items);
@@ -76,6 +80,10 @@ impl Work<'_> {
         }
         let scrap = part.kind == PartKind::Reading && sniff::is_scrap(data, true_type);
         for container in CONTAINERS.iter().filter(|container| !scrap && (container.is)(&leaf)) {
+            if self.budget.is_late() {
+                found.problems.push(too_long(&self.budget));
+                break;
+            }
             // At the limit of depth a container stays closed, which is found below.
             if depth >= self.limits.depth {
                 found.problems.push(limit("mime.limit.depth", "More containers inside each other than the limit"));

@@ -34,8 +34,8 @@ pub struct Limits {
     pub ratio_from: Size,
     /// Bytes that all readings together may look at: bounds the time of a message built to be read over and over. Default 4GB.
     pub effort: Size,
-    /// Time for one message, bombs included; what is not done by then is left. Ordinary mail takes milliseconds. A
-    /// message waits as long for memory before its time begins. Default 5s.
+    /// Time for one message from its arrival on, bombs included; what is not done by then is left. Ordinary mail takes milliseconds. Half
+    /// of it may go by in waiting for memory. Default 5s.
     pub time: Period,
     /// Text kept of one part, for the rules. Default 1MB.
     pub text_bytes: Size,

@@ -29,7 +29,7 @@ use cores::{Cores, Failure};
 
 /// How long the checks may take for a message that was not taken apart to its end: it will not be delivered, and nobody shall wait long
 /// to hear that.
-const IN_SHORT: Duration = Duration::from_millis(2500);
+const IN_SHORT: Duration = Duration::from_secs(2);
 
 /// With more text, in bytes, or more parts than this, a message has its rules applied on a slow thread beside the others.
 const MUCH_TEXT: usize = 4 << 20;
@@ -137,7 +137,7 @@ impl Inspector {
     /// most (and a second). A check that did not finish is a finding too. With no checks at all there are none (a bare relay).
     ///
     /// Where it was not taken apart to its end (a limit, damage, an unknown container) and will not be delivered for that, the checks
-    /// have 2.5 seconds; what they did not come to is *could not tell (limit)*.
+    /// have two seconds; what they did not come to is *could not tell (limit)*.
     pub async fn run(&self, message: Arc<Message>, context: Arc<Context>, mode: Mode) -> Vec<Finding> {
         // In observe mode what could not be opened holds nothing.
         let in_short = self.limits_hold && mode != Mode::Observe && message.findings.iter().any(is_unscannable);

@@ -4,18 +4,22 @@
 //! half of the cores, so that the small ones, which are nearly all, never queue behind it.
 //!
 //! **Memory** (`limits.memory`, three eighths of it): an eighth for small messages, half for large ones, three eighths for the slow lane. A
-//! message waits for room of its own size before it begins, as long as its time limit; then its sender is asked to come again (452). It may
+//! message waits for room of its own size before it begins, half of its time at most; then its sender is asked to come again (452). It may
 //! decode that much and 8 MiB more without further ado, if the memory is there at once: whoever holds some never waits for more of it.
 //!
 //! **The slow lane.** Whoever needs more than that, or more than 100 ms (and 30 ms for each MiB of its size), is probably a bomb and at
 //! best a rarity. It gives its core back, gets the lowest priority, and waits for the one slow lane, where it has the lane's memory:
-//! no bomb may decode more than that, whatever `[content] decoded_bytes` allows. The lane is free again when decoding ends; the memory
+//! no bomb may decode more than that, whatever `[content] decoded_bytes` allows. The window of the one stream being unpacked comes on top:
+//! never more than what has come out of it, and 64 MiB at most (115 with a library's own tables). The lane is free again when decoding ends; the memory
 //! when the message has been judged. Waiting for the lane or its memory counts towards the message's time, so it ends. Nobody is
 //! waited for who waits himself: those in the lane need only memory that judged messages give back, and judging needs neither lane nor
 //! memory. Where 16 wait already there is no use in waiting.
 //!
-//! **Time** (`[content] time`): when it is over, what was found so far stands, and the rest is *could not tell (limit)*. A library that
-//! loops does not ask us for the time: two seconds later the message is judged by its header alone, which is *could not tell (limit)* too.
+//! A reader that asks for neither time nor memory for that long loses its core and its priority all the same.
+//!
+//! **Time** (`[content] time`, from its arrival on): when it is over, what was found so far stands, and the rest is *could not tell
+//! (limit)*. A library that loops does not ask us for the time: a second later the message is judged by its header alone, which is *could
+//! not tell (limit)* too.
 //! Its core is given to others and its thread gets the lowest priority; its memory and its place in the crash ledger it keeps until it
 //! ends, should that ever be.
 //!
@@ -46,7 +50,7 @@ const SMALL: usize = 1 << 20;
 /// How much lower the priority of a large message is, in steps of nice(2).
 const LARGE_NICE: i32 = 5;
 /// So long after the end of its time a message that does not come back is given up.
-const GRACE: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_secs(1);
 /// So many bytes are summed up, and their header fields read, in less time than it takes to hand them to another thread.
 const AT_ONCE: usize = 64 << 10;
 /// The finding about a message that ended the process.
@@ -105,14 +109,17 @@ impl Opening {
     pub(super) async fn open(&self, raw: Bytes, limits: &Limits) -> Result<Opened, Unopened> {
         let is_large = raw.len() > SMALL;
         let (memory, cores) = if is_large { (&self.large, &self.large_cores) } else { (&self.small, &self.cores) };
-        let room = timeout(limits.time.0, memory.room(raw.len() as u64)).await.map_err(|_late| {
+        let arrived = Instant::now();
+        let half = limits.time.0 / 2;
+        let room = timeout(half, memory.room(raw.len() as u64)).await.map_err(|_late| {
             counter!("mailweir_opening_total", "end" => "no_room").increment(1);
             Unopened::Busy
         })?;
         let core = cores.clone().acquire_owned().await.map_err(|_| Unopened::Fault)?;
-        let deadline = Instant::now() + limits.time.0;
+        // Half of its time it has in any case.
+        let deadline = (arrived + limits.time.0).max(Instant::now() + half);
         let ticket = Arc::new(Ticket::new(raw.len(), room, core, memory.clone(), self.lane.clone(), deadline));
-        let (done, result) = oneshot::channel();
+        let (done, mut result) = oneshot::channel();
         let job = {
             let (ticket, raw, limits, ledger) = (ticket.clone(), raw.clone(), limits.clone(), self.ledger.clone());
             move || {
@@ -123,11 +130,19 @@ impl Opening {
                 let opened = take_apart(raw, &limits, &ticket, &ledger);
                 ticket.finish();
                 let _nobody_waits_any_more = done.send(opened);
-                !is_large && !ticket.was_in_lane()
+                !is_large && !ticket.was_slow()
             }
         };
         self.workers.run(Box::new(job)).map_err(|_| Unopened::Fault)?;
-        match timeout_at(deadline + GRACE, result).await {
+        let quick = timeout_at(ticket.quick_until(), &mut result).await;
+        let opened = match quick {
+            Ok(opened) => Ok(opened),
+            Err(_slow) => {
+                ticket.give_way();
+                timeout_at(deadline + GRACE, result).await
+            }
+        };
+        match opened {
             Ok(Ok((message, sha256))) => {
                 counter!("mailweir_opening_total", "end" => ticket.end()).increment(1);
                 Ok(Opened { message: Arc::new(message), sha256, room: ticket.room() })

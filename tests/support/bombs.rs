@@ -22,12 +22,19 @@ pub fn all(every: bool) -> Vec<Bomb> {
         bomb("10 GB of zeros, zip", attached(&zip(&[("zeros".to_owned(), zeros(10_240))]), "zeros.zip")),
         bomb("10 GB of zeros, bzip2", attached(&bzip2(32).repeat(320), "zeros.bz2")),
         bomb("10 GB of zeros, xz", attached(&XZ.repeat(80), "zeros.xz")),
+        bomb("10 GB of zeros, zstd", attached(&ZSTD.repeat(80), "zeros.zst")),
+        bomb("zeros, 7z with a dictionary of 64 MiB", attached(SEVENZ, "zeros.7z")),
+        bomb("10 GB of zeros, gzip in gzip", attached(&deflated_gzip(&gzip(&zeros(10_240))), "zeros.gz.gz")),
+        bomb("20 GB of zeros in a PDF", attached(&pdf(20, 1024), "zeros.pdf")),
+        bomb("a PDF's stream packed 30 times", attached(&packed_pdf(30), "chain.pdf")),
+        bomb("OLE2 in a circle", attached(&circle(), "circle.doc")),
         bomb("400 GB, zip of overlapping members", attached(&overlapping(4000, zeros(100)), "overlap.zip")),
         bomb("nested zips, 16 in each of 6", attached(&nested(6, 16), "42.zip")),
         bomb("gzip quine", attached(&quine(), "quine.gz")),
         bomb("100,000 members, zip", attached(&zip(&numbered(100_000)), "many.zip")),
         bomb("100,000 members, tar", attached(&deflated_gzip(&tar(100_000)), "many.tar.gz")),
         bomb("30 deep, zip", attached(&in_zips(super::eicar(), 30), "deep.zip")),
+        bomb("30 deep, tar and gzip", attached(&in_tars(super::eicar(), 30), "deep.tgz")),
         bomb("30 deep, multipart", deep_multipart(30, &super::eicar())),
         bomb("30 deep, rfc822", deep_messages(30, &super::eicar())),
         bomb("200 deep, multipart", deep_multipart(200, b"x")),
@@ -57,6 +64,8 @@ pub fn all(every: bool) -> Vec<Bomb> {
         ("pgp", "-----BEGIN PGP MESSAGE-----\r\n\r\n".to_owned()),
         ("binhex", "(This file must be converted with BinHex 4.0)\r\n\r\n:".to_owned()),
         ("pdf", "%PDF-1.4 1 0 obj << stream endstream ".repeat(20) + "\r\n"),
+        ("brackets", "[{\"a\":".repeat(100) + "\r\n"),
+        ("groups", "{\\rtf1".to_owned() + &"{".repeat(900) + "\r\n"),
         ("rtf", "{\\rtf1{\\object\\objdata ".repeat(30) + "\r\n"),
     ];
     let kinds = ["text/plain", "text/html", "multipart/mixed; boundary=B", "application/octet-stream"];
@@ -138,6 +147,70 @@ fn bzip2(mega: usize) -> Vec<u8> {
 
 /// One stream of 128 MiB of zeros, made with xz 5.
 const XZ: &[u8] = include_bytes!("../fixtures/zeros-128m.xz");
+
+/// One frame of 128 MiB of zeros, made with zstd 1.5 at level 19.
+const ZSTD: &[u8] = include_bytes!("../fixtures/zeros-128m.zst");
+
+/// 256 MiB of zeros, made with 7-Zip at level 9 (`-md=64m`).
+const SEVENZ: &[u8] = include_bytes!("../fixtures/zeros-256m.7z");
+
+/// A PDF without a table of what stands where: `streams` of as many objects, each a dictionary and what it packs.
+fn pdf_of(streams: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut out = b"%PDF-1.4\n".to_vec();
+    for (n, (filter, packed)) in streams.iter().enumerate() {
+        let length = packed.len();
+        out.extend(format!("{} 0 obj\n<</Type /EmbeddedFile /Length {length} /Filter {filter}>>\nstream\n", n + 1).as_bytes());
+        out.extend(packed);
+        out.extend(b"\nendstream\nendobj\n");
+    }
+    out.extend(b"trailer\n<</Root 1 0 R>>\n%%EOF\n");
+    out
+}
+
+/// Of `count` streams, each of `mega` MiB of zeros.
+fn pdf(count: usize, mega: usize) -> Vec<u8> {
+    let packed = [&b"\x78\xda"[..], &zeros(mega)].concat();
+    pdf_of(&vec![("/FlateDecode".to_owned(), packed); count])
+}
+
+/// Of one stream of 64 MiB of zeros, which is packed over and over.
+fn packed_pdf(times: usize) -> Vec<u8> {
+    let mut packed = vec![0; 64 << 20];
+    for _ in 0..times {
+        let mut packer = flate2::write::ZlibEncoder::new(Vec::new(), Compression::best());
+        packer.write_all(&packed).unwrap();
+        packed = packer.finish().unwrap();
+    }
+    pdf_of(&[(format!("[{}]", "/FlateDecode ".repeat(times)), packed)])
+}
+
+/// A compound file whose longest chain of sectors comes back to its start.
+fn circle() -> Vec<u8> {
+    let mut file = cfb::CompoundFile::create_with_version(cfb::Version::V3, std::io::Cursor::new(Vec::new())).unwrap();
+    file.create_stream("/WordDocument").unwrap().write_all(&vec![b'x'; 40_000]).unwrap();
+    file.flush().unwrap();
+    let mut out = file.into_inner().into_inner();
+    let word = |out: &[u8], at: usize| u32::from_le_bytes(out[at..at + 4].try_into().unwrap());
+    // The first sector of the allocation table; the last link of the longest chain.
+    let table = (word(&out, 0x4c) as usize + 1) * 512;
+    let link = (0..128).rev().find(|n| word(&out, table + n * 4) == 0xffff_fffe).unwrap();
+    let start = u32::try_from(link - 70).unwrap();
+    out[table + link * 4..table + link * 4 + 4].copy_from_slice(&start.to_le_bytes());
+    out
+}
+
+/// Tars in gzips in tars.
+fn in_tars(mut file: Vec<u8>, depth: usize) -> Vec<u8> {
+    for n in 0..depth {
+        let mut out = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_ustar();
+        header.set_size(file.len() as u64);
+        header.set_mode(0o644);
+        out.append_data(&mut header, if n == 0 { "a.com" } else { "deeper.tgz" }, &file[..]).unwrap();
+        file = deflated_gzip(&out.into_inner().unwrap());
+    }
+    file
+}
 
 /// The fields that local and central header share: from the version on to the length of the extra field.
 fn zip_fields(name: &str, packed: usize) -> Vec<u8> {

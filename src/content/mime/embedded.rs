@@ -32,10 +32,19 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
         return;
     }
     let mut done = 0;
+    // Fields that have been read, of a block that has no encoding.
+    let mut read_to = 0;
     let (mut parts, mut tried) = (0, 0);
+    let mut asked = 0;
     for at in lines(data) {
+        if at - asked > 64 * 1024 {
+            asked = at;
+            if !finds.has_time() {
+                return;
+            }
+        }
         let line = data.get(at..data.len().min(at + MAX_LINE)).unwrap_or_default();
-        if at < done || !matches!(loose::field(line), Some((Means::Encoding, _))) {
+        if at < read_to || at < done || !matches!(loose::field(line), Some((Means::Encoding, _))) {
             continue;
         }
         tried += 1;
@@ -48,6 +57,10 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
         let head = header::read(block, MAX_FIELDS, MAX_HEADER * 2);
         // Under an identity encoding the text stands here as it is, and has been read.
         if entity::encodings(block, &head).iter().all(|encoding| *encoding == Encoding::Identity) {
+            read_to = head.fields.last().map_or(0, |field| start + field.value.end);
+            if !finds.look(block.len()) {
+                return;
+            }
             continue;
         }
         let end = part_end(data, at.max(start + head.body).min(data.len()));

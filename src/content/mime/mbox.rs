@@ -21,7 +21,7 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
         return;
     }
     let data = leaf.data;
-    let mut starts: Vec<usize> = starts(data);
+    let mut starts: Vec<usize> = starts(data, finds);
     starts.dedup();
     // A leaf that is one message alone is read as such elsewhere.
     if starts.is_empty() || (starts.len() == 1 && starts.first() == Some(&0)) {
@@ -40,16 +40,22 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
 }
 
 /// Where messages start: at a `From ` line with a header below it, or below a line of dashes.
-fn starts(data: &[u8]) -> Vec<usize> {
+fn starts(data: &[u8], finds: &mut Finds) -> Vec<usize> {
     let mut all = Vec::new();
     let first = data.starts_with(b"From ").then_some(0);
     let from = memmem::find_iter(data, b"\nFrom ").map(|at| at + 1).chain(memmem::find_iter(data, b"\n>From ").map(|at| at + 2));
-    for at in first.into_iter().chain(from).take(MAX_LINES) {
+    for (n, at) in first.into_iter().chain(from).take(MAX_LINES).enumerate() {
+        if n % 64 == 63 && !finds.has_time() {
+            break;
+        }
         if all.len() <= MAX_MESSAGES && looks_like_message(data.get(at..).unwrap_or_default()) {
             all.push(at);
         }
     }
-    for at in memmem::find_iter(data, b"\n--").take(MAX_LINES) {
+    for (n, at) in memmem::find_iter(data, b"\n--").take(MAX_LINES).enumerate() {
+        if n % 64 == 63 && !finds.has_time() {
+            break;
+        }
         let rest = data.get(at + 1..).unwrap_or_default();
         let Some(end) = memchr::memchr(b'\n', rest.get(..rest.len().min(200)).unwrap_or_default()) else { continue };
         let below = rest.get(end + 1..).unwrap_or_default();

@@ -15,7 +15,17 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
     }
     let mut done = 0;
     let mut pieces: Vec<(u32, Vec<u8>)> = Vec::new();
-    for at in memchr::memchr_iter(b'=', data).filter(|at| data.get(at + 1..).is_some_and(|rest| starts(rest, b"ybegin"))) {
+    let mut asked = 0;
+    for at in memchr::memchr_iter(b'=', data) {
+        if at - asked > 64 * 1024 {
+            asked = at;
+            if !finds.has_time() {
+                return;
+            }
+        }
+        if !data.get(at + 1..).is_some_and(|rest| starts(rest, b"ybegin")) {
+            continue;
+        }
         if at < done || !starts_line(data, at) {
             continue;
         }

@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::super::memory::{Memory, Room};
-use super::workers::{lower_priority, lowest_priority, this_thread};
+use super::workers::{set_priority, this_thread};
 use crate::content::Supervisor;
 
 /// Decoded bytes beyond its own size that a message may have without the slow lane.
@@ -21,8 +21,9 @@ const QUICK: Duration = Duration::from_millis(100);
 const QUICK_BYTE: Duration = Duration::from_nanos(30);
 /// Memory is taken in steps of this many bytes.
 const STEP: usize = 256 << 10;
-/// How much lower the priority is in the lane, in steps of nice(2).
-const LANE_NICE: i32 = 14;
+/// The priority of those who are slow, in and before the lane, and of those who were given up, as of nice(2).
+const SLOW_NICE: i32 = 15;
+const GIVEN_UP_NICE: i32 = 19;
 /// So many may wait for the lane.
 const WAITING: usize = 16;
 
@@ -66,6 +67,8 @@ pub(super) struct Ticket {
     thread: OnceLock<Pid>,
     over: AtomicBool,
     in_lane: AtomicBool,
+    /// It took longer than most: its thread has a low priority.
+    slow: AtomicBool,
     held: Mutex<Held>,
 }
 
@@ -81,6 +84,8 @@ struct Held {
     granted: usize,
     /// Those of them that are the lane's.
     from_lane: usize,
+    /// It has been taken apart: its thread is for others.
+    finished: bool,
 }
 
 impl Ticket {
@@ -104,7 +109,8 @@ impl Ticket {
             thread: OnceLock::new(),
             over: AtomicBool::new(false),
             in_lane: AtomicBool::new(false),
-            held: Mutex::new(Held { room, core: Some(core), lane: None, decoded: 0, granted: size, from_lane: 0 }),
+            slow: AtomicBool::new(false),
+            held: Mutex::new(Held { room, core: Some(core), lane: None, decoded: 0, granted: size, from_lane: 0, finished: false }),
         }
     }
 
@@ -117,6 +123,7 @@ impl Ticket {
     pub(super) fn finish(&self) {
         let mut held = self.held();
         (held.core, held.lane) = (None, None);
+        held.finished = true;
         let decoded = held.decoded as u64;
         held.room.trim(decoded);
     }
@@ -124,10 +131,28 @@ impl Ticket {
     /// It is not waited for any more. What it has decoded it keeps.
     pub(super) fn give_up(&self) {
         self.over.store(true, Ordering::Relaxed);
+        self.held().lane = None;
+        self.slow_down(GIVEN_UP_NICE);
+    }
+
+    /// Its quick time is over: the core is for others, and its thread takes what they leave. By whoever waits for it, since readers may
+    /// not ask for a while.
+    pub(super) fn give_way(&self) {
+        self.slow_down(SLOW_NICE);
+    }
+
+    /// Until when it has its core.
+    pub(super) fn quick_until(&self) -> Instant {
+        self.quick_until
+    }
+
+    fn slow_down(&self, nice: i32) {
         let mut held = self.held();
-        (held.core, held.lane) = (None, None);
-        if let Some(thread) = self.thread.get() {
-            lowest_priority(*thread);
+        held.core = None;
+        // A thread that has finished may have another message already.
+        if let Some(thread) = self.thread.get().filter(|_| !held.finished) {
+            self.slow.store(true, Ordering::Relaxed);
+            set_priority(*thread, nice);
         }
     }
 
@@ -136,7 +161,12 @@ impl Ticket {
         std::mem::take(&mut self.held().room)
     }
 
-    /// Whether it was, or wanted to be, in the slow lane: its thread has a low priority then.
+    /// Whether its thread has a low priority.
+    pub(super) fn was_slow(&self) -> bool {
+        self.slow.load(Ordering::Relaxed)
+    }
+
+    /// Whether it was, or wanted to be, in the slow lane.
     pub(super) fn was_in_lane(&self) -> bool {
         self.in_lane.load(Ordering::Relaxed)
     }
@@ -164,8 +194,7 @@ impl Ticket {
         if self.in_lane.swap(true, Ordering::Relaxed) {
             return true;
         }
-        self.held().core = None;
-        lower_priority(LANE_NICE);
+        self.slow_down(SLOW_NICE);
         let waiting = self.lane.waiting.fetch_add(1, Ordering::Relaxed);
         let place = match waiting < WAITING {
             true => self.wait(self.lane.place.clone().acquire_owned()).and_then(Result::ok),

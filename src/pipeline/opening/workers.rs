@@ -72,12 +72,12 @@ pub(super) fn lower_priority(steps: i32) {
     let _as_it_was = rustix::process::nice(steps);
 }
 
-/// Gives another thread of this process the lowest priority.
-pub(super) fn lowest_priority(thread: Pid) {
-    let _as_it_was = rustix::process::setpriority_process(Some(thread), 19);
+/// Gives a thread of this process a priority as of nice(2): a lower one, since it may not be raised again.
+pub(super) fn set_priority(thread: Pid, nice: i32) {
+    let _as_it_was = rustix::process::setpriority_process(Some(thread), nice);
 }
 
-/// This thread, for [`lowest_priority`].
+/// This thread, for [`set_priority`].
 pub(super) fn this_thread() -> Pid {
     rustix::thread::gettid()
 }

@@ -10,6 +10,10 @@ const LEAST: usize = 64;
 const TAG: usize = 200;
 /// How far back an address is looked for that a run belongs to.
 const ADDRESS: usize = 512;
+/// From so many letters on a run is no token of an address.
+const MAX_TOKEN: usize = 2048;
+/// Bytes looked at between two questions for the time.
+const STRIDE: usize = 64 * 1024;
 
 /// A run: its letters, with a line end where a piece ended, and where in the text it ends.
 pub(super) struct Run {
@@ -17,20 +21,43 @@ pub(super) struct Run {
     pub end: usize,
 }
 
-/// The next run at or after `from`. Looks at a few bytes of each 64 that are words, and at every eighth one of what else is no run.
-pub(super) fn next(data: &[u8], from: usize) -> Option<Run> {
+/// What [`next`] came to.
+pub(super) enum Found {
+    Run(Run),
+    /// No more runs.
+    End,
+    /// There was no time to go on.
+    Late,
+}
+
+/// The next run at or after `from`. Looks at a few bytes of each 64 that are words, and at every eighth one of what else is no run. Asks
+/// `go_on` about every 64 KiB that it has looked at.
+pub(super) fn next(data: &[u8], from: usize, go_on: &mut dyn FnMut() -> bool) -> Found {
     let mut floor = from;
     let mut at = from + PIECE - 1;
     // Up to here there may be a run.
     let mut known = from;
+    let mut asked = at;
+    // Bytes looked at again and again.
+    let mut looked = 0;
     loop {
+        if at.saturating_sub(asked) + looked > STRIDE {
+            if !go_on() {
+                return Found::Late;
+            }
+            (asked, looked) = (at, 0);
+        }
         if floor >= known {
-            floor = behind_words(data, floor)?;
+            let Some(behind) = behind_words(data, floor, floor.saturating_add(STRIDE)) else { return Found::End };
+            floor = behind;
             at = at.max(floor + PIECE - 1);
             known = floor + LEAST;
+            if at.saturating_sub(asked) > STRIDE {
+                continue;
+            }
         }
-        let c = *data.get(at)?;
-        if !is_letter(c) {
+        let Some(c) = data.get(at) else { return Found::End };
+        if !is_letter(*c) {
             floor = at + 1;
             at += PIECE;
             continue;
@@ -44,11 +71,13 @@ pub(super) fn next(data: &[u8], from: usize) -> Option<Run> {
             continue;
         }
         let (text, stop) = collect(data, start, end);
+        looked += text.len();
         let letters = text.iter().filter(|c| **c != b'\n').count();
         // A token in an address, or the name in one of mail.
-        let address = letters >= LEAST && (is_address(data, start) || data.get(stop) == Some(&b'@'));
+        let could_be = (LEAST..MAX_TOKEN).contains(&letters);
+        let address = could_be && (is_address(data, start) || data.get(stop) == Some(&b'@'));
         if letters >= LEAST && !address {
-            return Some(Run { text, end: stop });
+            return Found::Run(Run { text, end: stop });
         }
         // What follows the first piece of an address may be a run of its own.
         floor = if address { end } else { stop };
@@ -57,9 +86,12 @@ pub(super) fn next(data: &[u8], from: usize) -> Option<Run> {
 }
 
 /// The first place from `floor` on where a run may start, `None` where there is no room for one. A run goes over no blank between two words,
-/// so where such blanks stand nearer to each other than a run is long there is none.
-fn behind_words(data: &[u8], mut floor: usize) -> Option<usize> {
+/// so where such blanks stand nearer to each other than a run is long there is none. Looks no further than `most`.
+fn behind_words(data: &[u8], mut floor: usize, most: usize) -> Option<usize> {
     loop {
+        if floor >= most {
+            return Some(floor);
+        }
         let room = data.get(floor..floor.checked_add(LEAST)?)?;
         let mut places = (2..LEAST - 1).rev();
         match places.find(|at| parts(room, *at) && !is_in_tag(data, floor + at)) {
@@ -322,11 +354,12 @@ mod tests {
         for joint in tags.into_iter().chain(escapes) {
             for pad in 0..words.len() {
                 let text = format!("{} {a}{joint}{b} and more words follow it here.", &words[..pad]);
-                let run = next(text.as_bytes(), 0).map(|run| run.text.into_iter().filter(|c| *c != b'\n').collect::<Vec<u8>>());
-                assert_eq!(run, Some([a, b].concat().into_bytes()), "{text:?}");
+                let Found::Run(run) = next(text.as_bytes(), 0, &mut || true) else { panic!("no run in {text:?}") };
+                let letters: Vec<u8> = run.text.into_iter().filter(|c| *c != b'\n').collect();
+                assert_eq!(letters, [a, b].concat().into_bytes(), "{text:?}");
             }
         }
-        assert!(next(words.repeat(20).as_bytes(), 0).is_none());
+        assert!(matches!(next(words.repeat(20).as_bytes(), 0, &mut || true), Found::End));
     }
 
     #[test]

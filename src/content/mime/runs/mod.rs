@@ -35,12 +35,15 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
     for (start, end) in starts.zip(ends) {
         let text = data.get(start..end).unwrap_or_default();
         let mut from = 0;
-        while let Some(run) = letters::next(text, from) {
+        while let letters::Found::Run(run) = letters::next(text, from, &mut || pile.finds.has_time()) {
             from = run.end;
             letter_run(&run.text, &mut pile);
             if pile.full {
                 return;
             }
+        }
+        if !pile.finds.has_time() {
+            return;
         }
         numbers::each(text, &mut pile);
     }

@@ -35,7 +35,15 @@ const PART: [bool; 256] = table();
 pub(super) fn each(text: &[u8], pile: &mut Pile) {
     let mut at = STEP - 1;
     let mut floor = 0;
+    let mut asked = 0;
     while let Some(c) = text.get(at) {
+        if at - asked > 64 * 1024 {
+            asked = at;
+            if !pile.finds.has_time() {
+                pile.full = true;
+                return;
+            }
+        }
         if !PART[*c as usize] {
             at += STEP;
             continue;

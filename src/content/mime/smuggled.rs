@@ -32,7 +32,7 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
     }
     let builds = has(leaf.data, &SAVED) && has(leaf.data, &BUILT);
     // Browsers run it when it is opened as a file; mail programs run nothing in the text of a mail.
-    let as_file = !builds && leaf.name.is_some() && (is_page_file || is_page) && super::is_readable(leaf);
+    let as_file = !builds && leaf.name.is_some();
     if builds || (as_file && finds.look(leaf.data.len().saturating_mul(2)) && may_build(leaf.data)) {
         finds.unseen("html.script_file", Reason::UnknownContainer, "A script in it builds a file", leaf.name.unwrap_or_default());
     }
@@ -50,6 +50,9 @@ fn has(text: &[u8], marks: &[&[u8]]) -> bool {
 
 /// Whether a script in this page may build a file, under whatever names.
 fn may_build(page: &[u8]) -> bool {
+    // UTF-16 is read too.
+    let narrow: Option<Vec<u8>> = memchr::memchr(0, page).map(|_| page.iter().copied().filter(|c| *c != 0).collect());
+    let page = narrow.as_deref().unwrap_or(page);
     let plain = marked::plain(page);
     let plain = plain.as_deref().unwrap_or(page).to_ascii_lowercase();
     let text = escapes::run(&plain).to_ascii_lowercase();
@@ -65,7 +68,7 @@ fn may_build(page: &[u8]) -> bool {
 /// Whether something that is no literal is assigned to a place to go to: `location = x`, `a.href = f(y)`, `location.replace(x)`.
 fn goes(text: &[u8]) -> bool {
     PLACES.iter().any(|place| {
-        memmem::find_iter(text, place).take(10_000).any(|at| {
+        memmem::find_iter(text, place).any(|at| {
             let rest = text.get(at + place.len()..).unwrap_or_default();
             let rest = rest.get(..rest.len().min(80)).unwrap_or_default();
             let rest = [&b".href"[..], b".assign", b".replace", b"\"]", b"']"]
@@ -84,7 +87,7 @@ fn goes(text: &[u8]) -> bool {
 
 /// Whether a link is one that saves a file: an attribute in markup, or set by a script.
 fn has_download(text: &[u8]) -> bool {
-    memmem::find_iter(text, b"download").take(10_000).any(|at| {
+    memmem::find_iter(text, b"download").any(|at| {
         let before = at.checked_sub(1).and_then(|before| text.get(before)).copied().unwrap_or(b' ');
         let rest = text.get(at + 8..).unwrap_or_default();
         let rest = rest.get(..rest.len().min(80)).unwrap_or_default();
@@ -96,7 +99,7 @@ fn has_download(text: &[u8]) -> bool {
 
 /// Whether an element has a handler of events, which is a script too: ` onload=`.
 fn has_handler(text: &[u8]) -> bool {
-    memmem::find_iter(text, b"on").take(100_000).any(|at| {
+    memmem::find_iter(text, b"on").any(|at| {
         let before = at.checked_sub(1).and_then(|before| text.get(before));
         let rest = text.get(at + 2..).unwrap_or_default();
         let length = rest.iter().take(30).take_while(|c| c.is_ascii_alphabetic()).count();
@@ -150,6 +153,7 @@ mod tests {
             ("<html><script>x=atob(y);window.location.href = x</script>", true),
             ("<html><body onload=\"window['loca'+'tion']=x\">", true),
             ("<svg><script>cre<!-- -->ateObjectURL(x)</script></svg>", true),
+            ("<\0h\0t\0m\0l\0>\0<\0s\0c\0r\0i\0p\0t\0>\0B\0l\0o\0b\0(\0x\0)\0", true),
             ("<html><p>A download = a file</p>", false),
             ("<html><script>location='https://example.org/';var a=document.title;</script>", false),
             ("<html><script>var o='a'+'b'; if (location.hash == '#a') f(o)</script><a href=\"data:,x\">x</a>", false),

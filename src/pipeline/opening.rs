@@ -5,7 +5,7 @@
 //!
 //! **Memory** (`limits.memory`, three eighths of it): an eighth for small messages, half for large ones, three eighths for the slow lane. A
 //! message waits for room of its own size before it begins, half of its time at most; then its sender is asked to come again (452). It may
-//! decode that much and 8 MiB more without further ado, if the memory is there at once: whoever holds some never waits for more of it.
+//! decode that much and 8 MiB more without further ado, if the memory is there at once (of that for small ones half is kept free of it): whoever holds some never waits for more of it.
 //!
 //! **The slow lane.** Whoever needs more than that, or more than 100 ms (and 30 ms for each MiB of its size), is probably a bomb and at
 //! best a rarity. It gives its core back, gets the lowest priority, and waits for the one slow lane, where it has the lane's memory:

@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(room.bytes(), 11 * UNIT);
         room.trim(4 * UNIT);
         assert_eq!(room.bytes(), 4 * UNIT);
-        assert!(one.spare_room(4 * UNIT, 4 * UNIT).is_none() && one.spare_room(4 * UNIT, 2 * UNIT).is_some());
+        assert!(one.spare_room(4 * UNIT, 6 * UNIT).is_none() && one.spare_room(4 * UNIT, 5 * UNIT).is_some());
         room.join(one.room_at_once(7 * UNIT).unwrap());
         drop(room);
         assert_eq!((one.room_at_once(u64::MAX).unwrap().bytes(), one.total()), (10 * UNIT, 10 * UNIT));

@@ -65,6 +65,13 @@ impl Memory {
         self.permits.clone().try_acquire_many_owned(self.units(size)).ok().map(|permit| Room(vec![permit]))
     }
 
+    /// The same, where `keep` bytes stay free for others.
+    pub(super) fn spare_room(&self, size: u64, keep: u64) -> Option<Room> {
+        // Between the question and the taking others may have taken some: what is kept is kept nearly.
+        let free = self.permits.available_permits() as u64 * UNIT;
+        if free < size.saturating_add(keep) { None } else { self.room_at_once(size) }
+    }
+
     /// All of it, in bytes.
     pub(super) fn total(&self) -> u64 {
         u64::from(self.total) * UNIT
@@ -103,6 +110,7 @@ mod tests {
         assert_eq!(room.bytes(), 11 * UNIT);
         room.trim(4 * UNIT);
         assert_eq!(room.bytes(), 4 * UNIT);
+        assert!(one.spare_room(4 * UNIT, 6 * UNIT).is_none() && one.spare_room(4 * UNIT, 5 * UNIT).is_some());
         room.join(one.room_at_once(7 * UNIT).unwrap());
         drop(room);
         assert_eq!((one.room_at_once(u64::MAX).unwrap().bytes(), one.total()), (10 * UNIT, 10 * UNIT));

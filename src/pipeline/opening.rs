@@ -6,16 +6,16 @@
 //! **Memory** (`limits.memory`, three eighths of it): an eighth for small messages, half for large ones, three eighths for the slow lane. A
 //! message waits for room of its own size before it begins, half of its time at most; then its sender is asked to come again (452). It may
 //! decode that much and 8 MiB more without further ado, if the memory is there at once: whoever holds some never waits for more of it.
+//! Half of the memory for small messages is kept free of this, since bombs hold theirs until they have been judged.
 //!
 //! **The slow lane.** Whoever needs more than that, or more than 100 ms (and 30 ms for each MiB of its size), is probably a bomb and at
 //! best a rarity. It gives its core back, gets the lowest priority, and waits for the one slow lane, where it has the lane's memory:
-//! no bomb may decode more than that, whatever `[content] decoded_bytes` allows. The window of the one stream being unpacked comes on top:
-//! never more than what has come out of it, and 64 MiB at most (115 with a library's own tables). The lane is free again when decoding ends; the memory
-//! when the message has been judged. Waiting for the lane or its memory counts towards the message's time, so it ends. Nobody is
-//! waited for who waits himself: those in the lane need only memory that judged messages give back, and judging needs neither lane nor
-//! memory. Where 16 wait already there is no use in waiting.
-//!
-//! A reader that asks for neither time nor memory for that long loses its core and its priority all the same.
+//! no bomb may decode more than that, whatever `[content] decoded_bytes` allows. The window of the one stream being unpacked comes on
+//! top: never more than what has come out of it, and 64 MiB at most (115 with a library's own tables). The lane is free again when
+//! decoding ends; the memory when the message has been judged. Waiting for the lane or its memory counts towards the message's time, so
+//! it ends. Nobody is waited for who waits himself: those in the lane need only memory that judged messages give back, and judging needs
+//! neither lane nor memory. Where 16 wait already there is no use in waiting. A reader that asks for neither time nor memory for that
+//! long loses its core and its priority all the same.
 //!
 //! **Time** (`[content] time`, from its arrival on): when it is over, what was found so far stands, and the rest is *could not tell
 //! (limit)*. A library that loops does not ask us for the time: a second later the message is judged by its header alone, which is *could

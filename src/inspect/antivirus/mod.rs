@@ -37,7 +37,7 @@ use watched::{WATCH_EVERY, Watched};
 /// How many objects of one message each engine is given at once, so that one message with many parts leaves room for others.
 const PER_MESSAGE: usize = 4;
 
-/// With more objects, or bytes, than this a message is heavy: all heavy messages together have an eighth of an engine's slots.
+/// With more objects, or bytes, than this a message is heavy: all heavy messages together have a quarter of an engine's slots.
 const MANY: usize = 200;
 const MUCH: usize = 16 << 20;
 

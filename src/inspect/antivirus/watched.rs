@@ -36,7 +36,7 @@ pub const WATCH_EVERY: Duration = Duration::from_secs(30);
 pub struct Watched {
     engine: Arc<dyn Engine>,
     slots: Semaphore,
-    /// An eighth as many: heavy messages have no more of the slots than that, all together.
+    /// A quarter as many: heavy messages have no more of the slots than that, all together.
     heavy: Semaphore,
     /// Bytes of big objects.
     bytes: Semaphore,
@@ -52,7 +52,7 @@ impl Watched {
     pub fn new(engine: Arc<dyn Engine>, in_flight: usize, remember: usize, terms: Terms) -> Self {
         let status = ArcSwap::from_pointee(EngineStatus::unknown(engine.name()));
         let slots = Semaphore::new(in_flight.clamp(1, Semaphore::MAX_PERMITS));
-        let heavy = Semaphore::new((in_flight / 8).clamp(1, Semaphore::MAX_PERMITS));
+        let heavy = Semaphore::new((in_flight / 4).clamp(1, Semaphore::MAX_PERMITS));
         let bytes = Semaphore::new(big_units(&terms) as usize);
         // One that compares hashes itself is as fast as our memory.
         let remembered = Remembered::new(if engine.wants_whole_parts() { 0 } else { remember });
@@ -438,16 +438,16 @@ mod tests {
     async fn heavy_messages_leave_slots_to_others() {
         let (fake, watched) = watch(Fake { gate: Semaphore::new(0), ..Fake::default() }, 8);
         let open = async {
-            while fake.calls.load(Ordering::Relaxed) < 1 {
+            while fake.calls.load(Ordering::Relaxed) < 2 {
                 tokio::task::yield_now().await;
             }
             tokio::task::yield_now().await;
-            assert_eq!(watched.slots.available_permits(), 7);
+            assert_eq!(watched.slots.available_permits(), 6);
             fake.gate.add_permits(100);
         };
         let scans = join_all((0..10).map(|_| watched.scan_object(Object { sha256: None, ..object(b"x") }, true, later(60))));
         tokio::join!(scans, open);
-        assert_eq!(fake.most.load(Ordering::Relaxed), 1);
+        assert_eq!(fake.most.load(Ordering::Relaxed), 2);
     }
 
     #[tokio::test]

@@ -59,6 +59,8 @@ impl Lane {
 pub(super) struct Ticket {
     /// What it may decode without the slow lane, in bytes.
     free: usize,
+    /// What it leaves of `memory` for others when it decodes more than its size, in bytes.
+    keep: u64,
     memory: Arc<Memory>,
     lane: Arc<Lane>,
     runtime: Handle,
@@ -101,6 +103,8 @@ impl Ticket {
         let quick = QUICK + QUICK_BYTE.saturating_mul(u32::try_from(size).unwrap_or(u32::MAX));
         Self {
             free: size.saturating_add(FREE),
+            // A few small bombs must not keep all small mail waiting until they have been judged.
+            keep: if size <= super::SMALL { memory.total() / 2 } else { 0 },
             memory,
             lane,
             runtime: Handle::current(),
@@ -213,7 +217,7 @@ impl Ticket {
         let step = missing.max(STEP);
         let mut held = self.held();
         let may = !self.was_in_lane() && held.granted.saturating_add(missing) <= self.free;
-        let Some(room) = may.then(|| self.memory.room_at_once(step as u64)).flatten() else { return false };
+        let Some(room) = may.then(|| self.memory.spare_room(step as u64, self.keep)).flatten() else { return false };
         held.room.join(room);
         held.granted += step;
         true

@@ -10,6 +10,7 @@ use mailweir::content::{Limits, decompose};
 use mailweir::inspect::antivirus::{Antivirus, EngineStatus, Settings, State};
 use mailweir::mail::units::Period;
 use mailweir::mail::{Class, Finding, Message, Part, PartId, PartKind, Reason};
+use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -40,10 +41,10 @@ fn message(raw: impl Into<Bytes>, parts: &[&[u8]]) -> Arc<Message> {
         name: None,
         attachment: at > 0,
         span: None,
-        data,
         verbatim,
         text: None,
-        sha256: [at as u8; 32],
+        sha256: Sha256::digest(&data).into(),
+        data,
     };
     let mut all = vec![part((0, raw.clone()), PartKind::Message, true)];
     all.extend(parts.iter().enumerate().map(|(at, data)| part((at + 1, Bytes::copy_from_slice(data)), PartKind::Leaf, false)));

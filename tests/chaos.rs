@@ -9,7 +9,7 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -30,6 +30,9 @@ const WRITTEN_DOWN: Duration = Duration::from_millis(250);
 
 /// So long after our end a server may still be reading what we sent.
 const UNDER_WAY: Duration = Duration::from_millis(250);
+
+/// The crash points of the spool: giving up is committed, and recorded, and the entry removed.
+const OF_THE_SPOOL: [&str; 2] = ["spool.before_record", "spool.before_remove"];
 
 /// What is between sender and gateway, over all rounds.
 #[derive(Default)]
@@ -89,7 +92,23 @@ impl World {
     fn audit(&self) {
         // The last minutes: what came before was looked at after earlier rounds, and all of it is at the end.
         let (code, out, err) = cli(&self.folder.path().join("mailweir.toml"), &["audit", "--since", "3m"]);
-        assert_eq!(code, 0, "audit: {out}{err}");
+        assert_eq!(code, 0, "audit: {out}{err}{}", self.all_about(&out));
+    }
+
+    /// What there is about every message that the audit names: its fate, its records as they were written, its files.
+    fn all_about(&self, audit: &str) -> String {
+        let ids: BTreeSet<&str> = audit.lines().filter_map(named).collect();
+        let data = self.folder.path().join("data");
+        let records: Vec<String> = files(&data.join("records")).iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+        let kept = ["spool", "quarantine", "journal/large", "damaged"].map(|folder| files(&data.join(folder)));
+        let mut text = String::new();
+        for id in ids {
+            let (_, out, err) = cli(&self.folder.path().join("mailweir.toml"), &["explain", id]);
+            let lines: Vec<&str> = records.iter().flat_map(|file| file.lines()).filter(|line| line.contains(id)).collect();
+            let files: Vec<_> = kept.iter().flatten().filter(|path| path.display().to_string().contains(id)).collect();
+            text.push_str(&format!("\n--- {id}\n{out}{err}\nfiles: {files:?}\n{}\n", lines.join("\n")));
+        }
+        text
     }
 
     /// Lets everything arrive, then compares: every acknowledged message is delivered, held or bounced, with its bytes.
@@ -112,7 +131,9 @@ impl World {
         assert!(code < 2, "export: {out}{err}");
         let counts = self.compare(&exported(&export));
         let (code, out, err) = gateway.cli(&["audit"]);
-        assert_eq!(code, 0, "audit: {out}{err}");
+        // Explained from the files, by a command of its own.
+        drop(gateway);
+        assert_eq!(code, 0, "audit: {out}{err}{}", self.all_about(&out));
         counts
     }
 
@@ -156,6 +177,18 @@ impl World {
         }
         counts
     }
+}
+
+/// The id that a line of the audit begins with: `3LPLE3NHS223  missing: …`.
+fn named(line: &str) -> Option<&str> {
+    let (id, what) = line.trim_start().split_once("  ")?;
+    (what.contains(": ") && id.len() == 12).then_some(id)
+}
+
+/// All files below a folder, if it is there.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let paths = std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
 #[derive(Debug, Default)]
@@ -305,7 +338,7 @@ async fn stopped_at_every_crash_point() {
     let world = World::new(1).await;
     let mut never = Vec::new();
     // Segments are made while the journal is young; what comes later meets all other points.
-    for point in crash::POINTS.iter().rev() {
+    for point in crash::POINTS.iter().rev().chain(&OF_THE_SPOOL) {
         let at = format!("{point}:3");
         if !world.round(&[(crash::VARIABLE, &at)], Duration::from_secs(20)).await {
             never.push(*point);
@@ -313,5 +346,5 @@ async fn stopped_at_every_crash_point() {
     }
     assert!(never.is_empty(), "never met: {never:?}");
     let counts = world.settle().await;
-    println!("{} crash points: {counts:?}", crash::POINTS.len());
+    println!("{} crash points: {counts:?}", OF_THE_SPOOL.len() + crash::POINTS.len());
 }

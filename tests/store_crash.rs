@@ -131,6 +131,7 @@ async fn write(store: Arc<Store>, writer: usize) {
                         entry.recipients[0].state =
                             RecipientState::Bounced { why: "t".into(), notification: None, at: Timestamp::UNIX_EPOCH };
                         store.note(vec![Change::Update(entry)]).await.unwrap();
+                        store.note(vec![Change::Remove(place, id)]).await.unwrap();
                     }
                     Place::Quarantine => {
                         store.commit(vec![Change::Remove(place, id)]).await.unwrap();

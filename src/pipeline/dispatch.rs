@@ -17,7 +17,7 @@ use super::hand_over::{Handed, Letter, Onward};
 use super::schedule::Due;
 use crate::deliver::Patience;
 use crate::mail::{Address, Entry, MessageId, Outcome, Place, RecipientState};
-use crate::store::{Change, StoreError};
+use crate::store::{Change, StoreError, crash};
 
 /// How long attempts in progress may go on at shutdown; what they had not finished is tried again after the start.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -151,7 +151,7 @@ impl Pipeline {
 
     /// Commits a changed spool entry together with the notifications about it, records and schedules them. The caller holds
     /// `spool_change`. Without a notification nothing waits for a sync: losing the change costs an attempt more. An entry that has ended
-    /// stays until that is recorded (see `reconcile`).
+    /// stays until that is recorded; where it cannot be, until the next start (see `reconcile`).
     pub(super) async fn write_down(&self, entry: Entry, notices: impl IntoIterator<Item = Notice>) -> Result<(), StoreError> {
         let (mut changes, mut sent, mut events) = (Vec::new(), Vec::new(), Vec::new());
         for notice in notices {
@@ -169,8 +169,13 @@ impl Pipeline {
         } else {
             self.parts.store.note(changes).await?;
         }
-        self.record(events);
-        if synced && !waiting {
+        let ended = synced && !waiting;
+        if ended {
+            crash::point("spool.before_record");
+        }
+        let recorded = self.record(events);
+        if ended && recorded {
+            crash::point("spool.before_remove");
             self.parts.store.note(vec![Change::Remove(Place::Spool, entry.id)]).await?;
         }
         sent.iter().for_each(|notification| self.schedule.add_entry(notification));

@@ -183,3 +183,58 @@ fn note(handed: &mut HashMap<Address, Handed>, record: Record) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::testing::*;
+    use super::*;
+    use crate::mail::Delivery;
+    use crate::pipeline::InForce;
+
+    const ANN: &str = "ann@ours.example";
+    const EVE: &str = "eve@ours.example";
+
+    fn here() -> InForce {
+        let ours = route("ours", &["ours.example"], "127.0.0.1:1", Delivery::Spool);
+        routes(vec![ours, route("internet", &["*"], "127.0.0.1:1", Delivery::Spool)])
+    }
+
+    fn handed(to: &str, outcome: Outcome) -> Handed {
+        Handed { address: to.parse().unwrap(), route: "ours".into(), outcome }
+    }
+
+    /// The process ends after giving up was committed, and before it was recorded (here: nothing can be recorded any more).
+    #[tokio::test]
+    async fn what_was_given_up_and_not_recorded_is_recorded_at_the_next_start() {
+        for (name, sender, of_eve) in [("with a notification", BOB, None), ("without", "", None), ("one of two", BOB, Some(deferred(450)))]
+        {
+            let dir = tempfile::tempdir().unwrap();
+            let first = pipeline(dir.path(), here());
+            let mut message = entry(60, vec![waits(ANN, "ours", None), waits(EVE, "ours", None)]);
+            if sender.is_empty() {
+                message.sender = crate::mail::ReversePath::Null;
+            }
+            let id = first.put(message).await;
+            let today = dir.path().join(format!("records/{}.jsonl", Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()));
+            std::fs::create_dir(&today).unwrap();
+            let both = vec![handed(ANN, refused()), handed(EVE, of_eve.clone().unwrap_or_else(refused))];
+            first.conclude(id, &"ours".into(), &Bytes::from_static(RAW), both).await.unwrap();
+            assert!(first.parts.store.get(Place::Spool, id).is_some(), "{name}: it stays until that is recorded");
+            drop(first);
+            std::fs::remove_dir(&today).unwrap();
+
+            let second = pipeline(dir.path(), here());
+            second.reconcile().await;
+            let bounced = if of_eve.is_some() { vec!["bounced"] } else { vec!["bounced"; 2] };
+            assert_eq!(second.told(id), bounced, "{name}");
+            assert_eq!(second.parts.store.get(Place::Spool, id).is_some(), of_eve.is_some(), "{name}");
+            drop(second);
+
+            let third = pipeline(dir.path(), here());
+            third.reconcile().await;
+            assert_eq!(third.told(id), bounced, "{name}: once");
+        }
+    }
+}

@@ -273,12 +273,13 @@ impl Pipeline {
         self.record(case.incoming.envelope.recipients.iter().map(|recipient| (case.incoming.id, event(recipient))).collect());
     }
 
-    /// Writes records where nothing more can be done if that fails: the owner is durable already, or is the sender.
-    pub(super) fn record(&self, events: Vec<(crate::mail::MessageId, Event)>) {
+    /// Writes records where little more can be done if that fails: the owner is durable already, or is the sender. Whether they were.
+    pub(super) fn record(&self, events: Vec<(crate::mail::MessageId, Event)>) -> bool {
         let records: Vec<_> = events.into_iter().map(|(id, event)| self.event(id, event)).collect();
-        if let Err(error) = self.parts.store.record(&records) {
+        let written = self.parts.store.record(&records).inspect_err(|error| {
             tracing::error!(id = records.first().map(|record| tracing::field::display(record.id)), %error, "record not written");
-        }
+        });
+        written.is_ok()
     }
 }
 

@@ -24,7 +24,8 @@ pub enum Change {
         /// The message.
         bytes: Bytes,
     },
-    /// New states of an entry that is there. A spool entry of which no recipient waits any more is removed by it.
+    /// New states of an entry that is there. One of which no recipient waits any more stays until it is removed: what became of it has to
+    /// be recorded first.
     Update(Entry),
     /// The entry goes, with its bytes.
     Remove(Place, MessageId),

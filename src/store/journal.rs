@@ -39,7 +39,7 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// Whether it only removes entries. That is done even when there is no room for anything else.
+    /// Whether it only removes entries, or ends them, which comes before. That is done even when there is no room for anything else.
     fn frees(&self) -> bool {
         self.changes.iter().all(|change| match change {
             Pending::Put { .. } => false,

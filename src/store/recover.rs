@@ -237,6 +237,8 @@ impl Work<'_> {
             Logged::Update(entry) => {
                 let key = (entry.place, entry.id);
                 if is_end(&entry) {
+                    // Its removal may follow in a record that was cut off, and its files be half gone already by an older version, for
+                    // which this was the removal.
                     self.removed.insert(key, sequence);
                 }
                 (key, Effect::Update(Arc::from(entry)))
@@ -271,6 +273,7 @@ impl Work<'_> {
     /// Sees that every row has its message, and that every file has its row. Returns what is unfinished.
     fn settle(&mut self) -> Result<Vec<PathBuf>, StoreError> {
         let mut lost = Vec::new();
+        let mut over = Vec::new();
         let mut mended = Vec::new();
         let mut live = HashSet::new();
         for (key, row) in self.state.rows() {
@@ -284,6 +287,9 @@ impl Work<'_> {
                     if path.metadata().is_ok_and(|metadata| metadata.len() == row.facts.size) {
                     } else if let Some((folder, _)) = fits {
                         mended.push((*key, Some(folder), true));
+                    } else if row.entry.as_ref().is_some_and(|entry| is_end(entry)) {
+                        // Nobody waits for it: an older version removed it together with its end.
+                        over.push(*key);
                     } else {
                         lost.push((*key, format!("its message of {} bytes is not in {}", row.facts.size, path.display())));
                     }
@@ -303,6 +309,9 @@ impl Work<'_> {
         }
         for (key, folder, in_file) in mended {
             self.state.mend(key, folder, in_file);
+        }
+        for key in over {
+            self.state.drop_row(key);
         }
         for (key, what) in lost {
             self.lose(key, what);

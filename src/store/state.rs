@@ -11,7 +11,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::change::{Key, is_end};
+use super::change::Key;
 use super::layout::Folder;
 use super::segment::Segment;
 use crate::mail::{Area, Entry, MessageId, Place};
@@ -196,9 +196,6 @@ impl State {
             Effect::Update(entry) => {
                 let key = (entry.place, entry.id);
                 let facts = Facts::of(&entry, sequence, 0, 0);
-                if is_end(&entry) {
-                    return self.remove(sequence, key);
-                }
                 let since = self.since(key, now);
                 let Some(row) = self.take(key) else { return };
                 let dirty = Some(row.dirty.unwrap_or(sequence));

@@ -72,7 +72,7 @@ async fn a_full_disk_is_said_and_nothing_half_done_comes_back() {
     // What makes room is still written down.
     for _ in 0..10 {
         let (key, (entry, _)) = kept.pop_first().unwrap();
-        store.commit(vec![Change::Update(delivered(&entry))]).await.unwrap();
+        end(&store, &entry).await.unwrap();
         assert!(store.get(key.0, key.1).is_none());
     }
     check(&store, &kept).await;
@@ -188,7 +188,7 @@ async fn full_wherever_is_written() {
         if what != "the journal" {
             while kept.len() > 3 {
                 let (key, (entry, _)) = kept.pop_first().unwrap();
-                store.note(vec![Change::Update(delivered(&entry))]).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+                end(&store, &entry).await.unwrap_or_else(|error| panic!("{what}: {error}"));
                 assert!(store.get(key.0, key.1).is_none());
             }
         }

@@ -71,6 +71,13 @@ fn delivered(entry: &Entry) -> Entry {
     entry
 }
 
+/// Its end, and the removal that follows it.
+async fn end(store: &Store, entry: &Entry) -> Result<(), StoreError> {
+    store.note(vec![Change::Update(delivered(entry))]).await?;
+    assert_eq!(store.get(entry.place, entry.id), Some(delivered(entry)), "it stays until it is removed");
+    store.note(vec![Change::Remove(entry.place, entry.id)]).await
+}
+
 fn files(path: impl AsRef<Path>) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
@@ -130,7 +137,7 @@ async fn plain_files_are_what_was_sent_and_go_when_it_is_delivered() {
     let (quick, _, three) = put(Place::Spool, 20 << 10);
     store.commit(vec![one, two]).await.unwrap();
     store.commit(vec![three]).await.unwrap();
-    store.note(vec![Change::Update(delivered(&quick))]).await.unwrap();
+    end(&store, &quick).await.unwrap();
     store.checkpoint().await.unwrap();
     assert_eq!(files(dir.path().join("spool")), [format!("{}.eml", gone.id), format!("{}.json", gone.id)], "the quick one never was");
     assert_eq!(files(dir.path().join("journal/large")), [""; 0]);
@@ -138,7 +145,7 @@ async fn plain_files_are_what_was_sent_and_go_when_it_is_delivered() {
     assert_eq!(fs::read(held.join(format!("{}.eml", kept.id))).unwrap(), bytes);
     let text = fs::read_to_string(held.join(format!("{}.json", kept.id))).unwrap();
     assert!(text.contains("\"subject\": \"A subject\"") && text.contains("\"sequence\": 1"), "{text}");
-    store.note(vec![Change::Update(delivered(&gone))]).await.unwrap();
+    end(&store, &gone).await.unwrap();
     assert_eq!(store.get(Place::Spool, gone.id), None);
     store.checkpoint().await.unwrap();
     assert_eq!(files(dir.path().join("spool")), [""; 0]);
@@ -178,14 +185,35 @@ async fn a_removal_that_was_cut_off_between_two_files_is_finished() {
         // The journal says from here on that the first one is in files.
         let (kept, _, change) = put(Place::Spool, 500);
         store.commit(vec![change]).await.unwrap();
-        let end = if how == "removed" { Change::Remove(Place::Spool, gone.id) } else { Change::Update(delivered(&gone)) };
-        store.note(vec![end]).await.unwrap();
+        match how {
+            "removed" => store.note(vec![Change::Remove(Place::Spool, gone.id)]).await.unwrap(),
+            _ => end(&store, &gone).await.unwrap(),
+        }
         drop(store);
         fs::remove_file(dir.path().join(format!("spool/{}.json", gone.id))).unwrap();
         let (store, recovery) = open(dir.path());
         assert_eq!((recovery.damaged, recovery.entries), (vec![], 1), "{how}");
         store.checkpoint().await.unwrap();
         assert_eq!(files(dir.path().join("spool")), [format!("{}.eml", kept.id), format!("{}.json", kept.id)]);
+    }
+}
+
+/// An older version removed a message together with its end: what its journal left is no damage.
+#[tokio::test]
+async fn an_ended_entry_without_its_message_is_over() {
+    for ends in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = open(dir.path());
+        let (entry, _, change) = put(Place::Spool, 20 << 10);
+        store.commit(vec![change]).await.unwrap();
+        if ends {
+            store.commit(vec![Change::Update(delivered(&entry))]).await.unwrap();
+        }
+        drop(store);
+        let large = dir.path().join("journal/large");
+        fs::remove_file(large.join(&files(&large)[0])).unwrap();
+        let (_, recovery) = open(dir.path());
+        assert_eq!((recovery.entries, recovery.damaged.len()), (0, usize::from(!ends)));
     }
 }
 
@@ -231,7 +259,7 @@ async fn segments_are_recycled_under_load() {
             if n % 3 == 0 {
                 kept.insert((Place::Spool, entry.id), (entry, bytes));
             } else {
-                store.note(vec![Change::Update(delivered(&entry))]).await.unwrap();
+                end(&store, &entry).await.unwrap();
             }
         }
         check(&store, &kept).await;
@@ -321,7 +349,7 @@ async fn many_at_once() {
                     store.commit(vec![change]).await.unwrap();
                     assert_eq!(store.bytes(Place::Spool, entry.id).await.unwrap(), bytes);
                     if (n + task) % 4 == 0 {
-                        store.note(vec![Change::Update(delivered(&entry))]).await.unwrap();
+                        end(&store, &entry).await.unwrap();
                     } else {
                         kept.push(((Place::Spool, entry.id), (entry, bytes)));
                     }

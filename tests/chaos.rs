@@ -28,6 +28,9 @@ const SETTLING: Duration = Duration::from_secs(120);
 /// So long after a 250 of the next hop, at the latest, it is written down that it has the message (machines are noisy).
 const WRITTEN_DOWN: Duration = Duration::from_millis(250);
 
+/// So long after the end of the gateway a session has heard all that it will ever hear.
+const HEARD: Duration = Duration::from_secs(10);
+
 /// So long after our end a server may still be reading what we sent.
 const UNDER_WAY: Duration = Duration::from_millis(250);
 
@@ -81,8 +84,12 @@ impl World {
         let by_itself = !gateway.is_running();
         self.ledger.kills.lock().unwrap().push(Instant::now());
         gateway.kill();
-        for sender in senders {
-            sender.await.unwrap();
+        for mut sender in senders {
+            // A connection that was being made when it was killed may never hear of that: what came has been read by then.
+            match tokio::time::timeout(HEARD, &mut sender).await {
+                Ok(done) => done.unwrap(),
+                Err(_silence) => sender.abort(),
+            }
         }
         self.audit();
         by_itself

@@ -4,7 +4,7 @@
 //! that the next hop has and that the spool would hand over again. Everything else is committed first and recorded then: giving up,
 //! holding, releasing, deleting. There the entry stays until the record is written, so that what is missing can be written now.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -133,12 +133,20 @@ fn unrecorded(entry: &Entry) -> Vec<Event> {
     events
 }
 
-/// Whether the records say this of these recipients already.
+/// Whether the records say this of these recipients already. What is held back and released can be so again: the last one counts.
 fn is_there(records: &[Record], event: &Event) -> bool {
-    let wanted = whom(event);
-    let of_its_kind = records.iter().filter(|record| record.event.as_str() == event.as_str());
-    let said: HashSet<&Address> = of_its_kind.flat_map(|record| whom(&record.event)).collect();
-    wanted.iter().all(|address| said.contains(address))
+    let (moves, kind) = (moves(event), event.as_str());
+    whom(event).iter().all(|address| {
+        let about = |record: &&Record| {
+            let said = &record.event;
+            (said.as_str() == kind || moves && self::moves(said)) && whom(said).contains(address)
+        };
+        records.iter().rev().find(about).is_some_and(|record| record.event.as_str() == kind)
+    })
+}
+
+fn moves(event: &Event) -> bool {
+    matches!(event, Event::HeldBack { .. } | Event::Released { .. })
 }
 
 fn whom(event: &Event) -> Vec<&Address> {
@@ -235,6 +243,32 @@ mod tests {
             let third = pipeline(dir.path(), here());
             third.reconcile().await;
             assert_eq!(third.told(id), bounced, "{name}: once");
+        }
+    }
+    #[test]
+    fn what_was_moved_again_is_not_what_was_recorded_before() {
+        let to = |to: &[&str]| to.iter().map(|to| to.parse().unwrap()).collect();
+        let held = |whom: &[&str]| Event::HeldBack { by: "x".into(), reason: "y".into(), area: Area::Operator, recipients: to(whom) };
+        let released = |whom: &[&str]| Event::Released { by: "x".into(), reason: "y".into(), recipients: to(whom) };
+        let bounced = |to: &str| Event::Bounced { recipient: to.parse().unwrap(), why: "z".into(), notification: None };
+        let rows = [
+            (vec![], held(&[ANN]), false),
+            (vec![held(&[ANN])], held(&[ANN]), true),
+            (vec![held(&[ANN])], held(&[ANN, EVE]), false),
+            (vec![held(&[ANN]), released(&[ANN])], held(&[ANN]), false),
+            (vec![held(&[ANN]), released(&[EVE])], held(&[ANN]), true),
+            (vec![held(&[ANN]), released(&[ANN]), held(&[ANN])], held(&[ANN]), true),
+            (vec![held(&[ANN]), released(&[ANN]), held(&[ANN])], released(&[ANN]), false),
+            (vec![held(&[ANN]), released(&[ANN]), bounced(ANN)], released(&[ANN]), true),
+            (vec![bounced(ANN)], bounced(EVE), false),
+            (vec![bounced(ANN), bounced(EVE)], bounced(ANN), true),
+        ];
+        for (events, event, there) in rows {
+            let id = MessageId::new();
+            let record =
+                |event: &Event| Record { at: Timestamp::now(), id, version: crate::mail::VersionId("v1".into()), event: event.clone() };
+            let records: Vec<Record> = events.iter().map(record).collect();
+            assert_eq!(is_there(&records, &event), there, "{events:?}: {event:?}");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What readings and containers are given and what they hand back.
 
+use std::cell::OnceCell;
+
 use bytes::Bytes;
 
 use super::limits::{Budget, Ended};
@@ -17,6 +19,38 @@ pub(crate) struct Leaf<'a> {
     pub charset: &'a str,
     /// What it is.
     pub true_type: &'static str,
+    lines: OnceCell<Option<Vec<u32>>>,
+    readable: OnceCell<bool>,
+}
+
+/// Lines of a leaf whose places are kept; where there are more, each reading looks for them itself.
+const MAX_LINES: usize = 1 << 20;
+
+impl<'a> Leaf<'a> {
+    pub(crate) fn new(data: &'a Bytes, name: Option<&'a str>, declared: &'a str, charset: &'a str, true_type: &'static str) -> Self {
+        Self { data, name, declared, charset, true_type, lines: OnceCell::new(), readable: OnceCell::new() }
+    }
+
+    /// Where lines start: at the start, behind each LF, and behind each CR that no LF follows.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = usize> {
+        let kept = self.lines.get_or_init(|| {
+            let starts: Vec<u32> = line_starts(self.data).take(MAX_LINES + 1).map_while(|at| u32::try_from(at).ok()).collect();
+            (starts.len() <= MAX_LINES).then_some(starts)
+        });
+        let sought = kept.is_none().then(|| line_starts(self.data));
+        kept.iter().flatten().map(|at| *at as usize).chain(sought.into_iter().flatten())
+    }
+
+    /// What `is_readable` says of it, asked once.
+    pub(crate) fn is_readable(&self, is_readable: fn(&Self) -> bool) -> bool {
+        *self.readable.get_or_init(|| is_readable(self))
+    }
+}
+
+fn line_starts(data: &[u8]) -> impl Iterator<Item = usize> {
+    let behind = memchr::memchr2_iter(b'\n', b'\r', data).map(|at| at + 1);
+    let behind = behind.filter(|at| data.get(*at) != Some(&b'\n') || data.get(at - 1) != Some(&b'\r'));
+    std::iter::once(0).chain(behind)
 }
 
 /// Something found in a leaf.

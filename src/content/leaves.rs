@@ -65,7 +65,7 @@ impl Work<'_> {
     /// Offers bytes to every reading and container, and queues what they find.
     fn offer(&mut self, id: PartId, data: &Bytes, charset: &str, true_type: &'static str, depth: u16, guess: bool) {
         let Some(part) = self.parts.get(id.0 as usize) else { return };
-        let leaf = Leaf { data, name: part.name.as_deref(), declared: &part.declared_type, charset, true_type };
+        let leaf = Leaf::new(data, part.name.as_deref(), &part.declared_type, charset, true_type);
         let room = self.limits.parts.saturating_sub(self.parts.len());
         let mut found = Found::default();
         for reading in mime::READINGS {
@@ -105,7 +105,7 @@ impl Work<'_> {
     pub(super) fn open_again(&mut self, id: PartId, container: &Container, passwords: &[String]) {
         let Some(part) = self.parts.get(id.0 as usize) else { return };
         let (data, depth) = (part.data.clone(), part.depth);
-        let leaf = Leaf { data: &data, name: part.name.as_deref(), declared: &part.declared_type, charset: "", true_type: part.true_type };
+        let leaf = Leaf::new(&data, part.name.as_deref(), &part.declared_type, "", part.true_type);
         let room = self.limits.parts.saturating_sub(self.parts.len());
         let mut finds = Finds::new(&mut self.budget, room).with_passwords(passwords);
         guarded(container.name, &mut finds, |finds| (container.open)(&leaf, finds));

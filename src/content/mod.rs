@@ -78,7 +78,7 @@ pub fn alone(name: &str, data: &Bytes, limits: &Limits) -> Option<usize> {
     let mut budget = limits::Budget::supervised(limits, Arc::new(Alone));
     let passwords = ["infected".to_owned()];
     let mut finds = find::Finds::new(&mut budget, limits.parts).with_passwords(&passwords);
-    let leaf = find::Leaf { data, name: None, declared: "", charset: "", true_type: sniff::true_type(data) };
+    let leaf = find::Leaf::new(data, None, "", "", sniff::true_type(data));
     if let Some(reading) = mime::READINGS.iter().find(|reading| reading.name == name) {
         (reading.read)(&leaf, &mut finds);
     } else {

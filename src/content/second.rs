@@ -14,7 +14,11 @@ impl Work<'_> {
     /// Lets the second reader have its turn, once; true where it found more to do. After a limit it has none: what was built to exceed
     /// our limits is not shown to a reader that has none.
     pub(super) fn read_again(&mut self) -> bool {
-        if std::mem::replace(&mut self.read_twice, true) || self.has_limit() || !self.budget.look(self.raw.len()) {
+        let header = self.headers.as_ref().and_then(|(body, _)| self.raw.get(..*body)).unwrap_or_default();
+        if std::mem::replace(&mut self.read_twice, true) || second::is_simple(header, &self.cut_out) {
+            return false;
+        }
+        if self.has_limit() || !self.budget.look(self.raw.len()) {
             return false;
         }
         let handed = second::read(&self.raw, &self.cut_out);

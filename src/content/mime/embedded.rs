@@ -36,7 +36,7 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
     let mut read_to = 0;
     let (mut parts, mut tried) = (0, 0);
     let mut asked = 0;
-    for at in lines(data) {
+    for at in lines(leaf) {
         if at - asked > 64 * 1024 {
             asked = at;
             if !finds.has_time() {
@@ -74,9 +74,10 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
 }
 
 /// Where lines start that could hold a field of this kind: with its first letter, or with what is no letter.
-fn lines(data: &[u8]) -> impl Iterator<Item = usize> {
-    let starts = [0].into_iter().chain(memchr::memchr2_iter(b'\n', b'\r', data).map(|at| at + 1));
-    starts.filter(|at| data.get(*at).is_some_and(|c| matches!(c, b'c' | b'C' | b't' | b'T') || !(c.is_ascii_alphanumeric() || *c < b' ')))
+fn lines(leaf: &Leaf) -> impl Iterator<Item = usize> {
+    let first = |at: &usize| leaf.data.get(*at).copied().unwrap_or_default();
+    leaf.lines()
+        .filter(move |at| matches!(first(at), b'c' | b'C' | b't' | b'T') || !(first(at).is_ascii_alphanumeric() || first(at) < b' '))
 }
 
 /// Where the header block around `at` begins: after the last empty line or line of dashes before it.
@@ -126,7 +127,7 @@ mod tests {
                 let data = bytes::Bytes::copy_from_slice(&text.as_bytes()[..end]);
                 let mut budget = Budget::new(&Limits::default());
                 let mut finds = Finds::new(&mut budget, 10);
-                read(&Leaf { data: &data, name: None, declared: "", charset: "", true_type: "text" }, &mut finds);
+                read(&Leaf::new(&data, None, "", "", "text"), &mut finds);
                 let got: Vec<&[u8]> = finds.items.iter().map(|item| if let Item::Entity(b) = item { &b[..] } else { b"" }).collect();
                 if end == text.len() {
                     assert_eq!(got, want.iter().map(|w| w.as_bytes()).collect::<Vec<_>>(), "{text:?}");

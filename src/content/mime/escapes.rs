@@ -16,7 +16,7 @@ const LEAST_JOINTS: usize = 3;
 
 fn read(leaf: &Leaf, finds: &mut Finds) {
     let data = leaf.data.as_ref();
-    if !super::is_readable(leaf) {
+    if !super::is_all_text(leaf) {
         return;
     }
     let entities = memchr::memchr_iter(b'&', data).any(|at| data.get(at..).and_then(entity).is_some_and(|(c, _)| is_telling(c)));

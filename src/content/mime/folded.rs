@@ -4,6 +4,7 @@
 
 use super::super::find::{Finds, Leaf};
 use super::Reading;
+use super::header::trim_line_end;
 
 pub(super) const READING: Reading = Reading { name: "folded", reads: "text in very short folded or flowed lines, unfolded", read };
 
@@ -12,21 +13,18 @@ const SHORT: usize = 32;
 const LEAST: usize = 4;
 
 fn read(leaf: &Leaf, finds: &mut Finds) {
-    if !super::is_readable(leaf) {
+    if !super::is_all_text(leaf) {
         return;
     }
-    for (marks, is_piece, join) in WAYS {
-        // Most texts have no line that starts, or ends, so.
-        let seen = marks.iter().any(|mark| memchr::memmem::find(leaf.data, mark).is_some());
-        if seen && has_pieces(leaf.data, is_piece) && finds.look(leaf.data.len()) {
+    for (join, has_pieces) in JOINS.into_iter().zip(has_pieces(leaf)) {
+        if has_pieces && finds.look(leaf.data.len()) {
             finds.add_guess(super::untyped(join(leaf.data)));
         }
     }
 }
 
-type Way = (&'static [&'static [u8]], fn(&[u8]) -> bool, fn(&[u8]) -> Vec<u8>);
-
-const WAYS: [Way; 2] = [(&[b"\n ", b"\n\t"], is_folded, unfold), (&[b" \r\n", b" \n"], is_flowed, unflow)];
+/// How folded and flowed lines become long ones.
+const JOINS: [fn(&[u8]) -> Vec<u8>; 2] = [unfold, unflow];
 
 /// A blank, and then a few characters without one.
 fn is_folded(line: &[u8]) -> bool {
@@ -42,15 +40,19 @@ fn is_short(piece: &[u8]) -> bool {
     (1..=SHORT).contains(&piece.len()) && piece.iter().all(|c| c.is_ascii_graphic())
 }
 
-fn has_pieces(text: &[u8], is_piece: fn(&[u8]) -> bool) -> bool {
-    let mut row = 0;
+/// Whether there are rows of folded lines, and of flowed ones.
+fn has_pieces(leaf: &Leaf) -> [bool; 2] {
+    let (mut rows, mut has) = ([0; 2], [false; 2]);
     let mut from = 0;
-    memchr::memchr_iter(b'\n', text).chain([text.len()]).any(|end| {
-        let line = text.get(from..end).unwrap_or_default();
-        from = end + 1;
-        row = if is_piece(line.strip_suffix(b"\r").unwrap_or(line)) { row + 1 } else { 0 };
-        row >= LEAST
-    })
+    for end in leaf.lines().skip(1).chain([leaf.data.len()]) {
+        let line = leaf.data.get(from..end).map(trim_line_end).unwrap_or_default();
+        from = end;
+        for ((row, has), is_piece) in rows.iter_mut().zip(&mut has).zip([is_folded(line), is_flowed(line)]) {
+            *row = if is_piece { *row + 1 } else { 0 };
+            *has |= *row >= LEAST;
+        }
+    }
+    has
 }
 
 fn unfold(text: &[u8]) -> Vec<u8> {

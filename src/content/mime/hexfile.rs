@@ -19,9 +19,7 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
         return;
     }
     for (starts, record) in [(&b":"[..], intel as fn(&[u8]) -> Option<Record>), (b"Ss", motorola)] {
-        let is_start = |line: &&[u8]| line.first().is_some_and(|c| starts.contains(c));
-        // Any line end will do, and blanks around a record.
-        let lines = || data.split(|c| matches!(c, b'\n' | b'\r')).map(<[u8]>::trim_ascii).filter(is_start);
+        let lines = || lines(leaf, starts);
         if lines().filter_map(record).take(LEAST).count() < LEAST || !finds.look(data.len()) {
             continue;
         }
@@ -37,6 +35,18 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
             finds.add_decoded(None, joined(&records));
         }
     }
+}
+
+/// The lines that start with one of `starts`, without the blanks around them.
+fn lines<'a>(leaf: &'a Leaf, starts: &'static [u8]) -> impl Iterator<Item = &'a [u8]> {
+    let data = leaf.data.as_ref();
+    leaf.lines().filter_map(move |start| {
+        let line = data.get(start..)?;
+        let line = if matches!(line.first()?, b' ' | b'\t' | 0x0c) { line.trim_ascii_start() } else { line };
+        let line = Some(line).filter(|line| line.first().is_some_and(|c| starts.contains(c)))?;
+        let end = memchr::memchr2(b'\n', b'\r', line).unwrap_or(line.len());
+        line.get(..end).map(<[u8]>::trim_ascii_end)
+    })
 }
 
 /// The bytes of hexadecimal digits up to something else.

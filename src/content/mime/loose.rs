@@ -48,7 +48,10 @@ pub(super) fn field(line: &[u8]) -> Option<(Means, usize)> {
         b'=' => true,
         _ => return None,
     };
-    let plain = begins.then(|| LETTERS.iter().find_map(|(letters, means)| eat(line, letters).map(|from| (*means, from)))).flatten();
+    if !begins {
+        return None;
+    }
+    let plain = LETTERS.iter().find_map(|(letters, means)| eat(line, letters).map(|from| (*means, from)));
     plain.or_else(|| {
         let colon = memchr::memchr(b':', line.get(..line.len().min(MAX_NAME))?)?;
         Some((word(line.get(..colon)?)?, colon + 1))

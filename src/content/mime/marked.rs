@@ -3,6 +3,7 @@
 //! stands in the midst of a text, or where entities are declared.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use memchr::memmem;
 
@@ -23,7 +24,7 @@ const MAX_NAME: usize = 200;
 
 fn read(leaf: &Leaf, finds: &mut Finds) {
     let data = leaf.data.as_ref();
-    if !super::is_readable(leaf) || memchr::memchr(b'<', data).is_none() {
+    if !super::is_all_text(leaf) || memchr::memchr(b'<', data).is_none() {
         return;
     }
     let put_in = match entities(data) {
@@ -126,36 +127,64 @@ fn put_in(text: &[u8], known: &HashMap<&[u8], &[u8]>, most: usize) -> Result<Opt
 /// The text without marks, and without the blanks around those that stand in the midst of a text; `None` where none does. `loose`: as HTML,
 /// in which CDATA, processing instructions and wrong tags are comments up to the next `>`.
 fn without_marks(text: &[u8], loose: bool) -> Option<Vec<u8>> {
-    let mut marks = Marks { loose, in_data: false, comments: true, instructions: true, tags: true };
-    let mut out: Vec<u8> = Vec::new();
-    let mut any = false;
-    let mut rest = text;
-    while let Some(at) = memchr::memchr2(b'<', b']', rest) {
-        let (before, tail) = rest.split_at(at);
-        out.extend_from_slice(before);
-        rest = tail;
-        let mut gap = 0;
-        let mut behind = tail;
-        while let Some(length) = marks.length(behind) {
-            behind = behind.get(length..).unwrap_or_default().trim_ascii_start();
-            gap = rest.len() - behind.len();
-        }
-        if gap == 0 {
-            out.extend(tail.first());
-            rest = tail.get(1..).unwrap_or_default();
-            continue;
-        }
-        let inner = out.trim_ascii_end().len();
-        if ends_piece(out.get(..inner).unwrap_or_default()) && behind.first().is_some_and(is_piece) {
-            any = true;
-            out.truncate(inner);
-        } else {
-            out.push(b'\n');
-        }
-        rest = behind;
+    if !Gaps::new(text, loose).any(|gap| gap.joins) {
+        return None;
     }
-    out.extend_from_slice(rest);
-    any.then_some(out)
+    let mut out = Vec::with_capacity(text.len());
+    let mut from = 0;
+    for gap in Gaps::new(text, loose) {
+        let before = text.get(from..gap.place.start).unwrap_or_default();
+        out.extend_from_slice(if gap.joins { before.trim_ascii_end() } else { before });
+        out.extend((!gap.joins).then_some(b'\n'));
+        from = gap.place.end;
+    }
+    out.extend_from_slice(text.get(from..).unwrap_or_default());
+    Some(out)
+}
+
+/// A place where one mark or several stand, with the blanks behind each.
+struct Gap {
+    place: Range<usize>,
+    /// What stands before and behind it are pieces of one value.
+    joins: bool,
+}
+
+/// The places of marks in a text, in order.
+struct Gaps<'a> {
+    text: &'a [u8],
+    marks: Marks,
+    /// Where the last gap ended, and how far the text has been looked at.
+    from: usize,
+    at: usize,
+}
+
+impl<'a> Gaps<'a> {
+    fn new(text: &'a [u8], loose: bool) -> Self {
+        Self { text, marks: Marks { loose, in_data: false, comments: true, instructions: true, tags: true }, from: 0, at: 0 }
+    }
+}
+
+impl Iterator for Gaps<'_> {
+    type Item = Gap;
+
+    fn next(&mut self) -> Option<Gap> {
+        loop {
+            let start = self.at + self.marks.next(self.text.get(self.at..)?)?;
+            let tail = self.text.get(start..)?;
+            let mut behind = tail;
+            while let Some(length) = self.marks.length(behind) {
+                behind = behind.get(length..).unwrap_or_default().trim_ascii_start();
+            }
+            let end = start + tail.len() - behind.len();
+            if end == start {
+                self.at = start + 1;
+                continue;
+            }
+            let before = self.text.get(self.from..start).unwrap_or_default().trim_ascii_end();
+            (self.from, self.at) = (end, end);
+            return Some(Gap { place: start..end, joins: ends_piece(before) && behind.first().is_some_and(is_piece) });
+        }
+    }
 }
 
 /// Not what starts or ends an element.
@@ -183,6 +212,19 @@ struct Marks {
 }
 
 impl Marks {
+    /// Where the next place is that may be a mark.
+    fn next(&self, text: &[u8]) -> Option<usize> {
+        if self.in_data {
+            return memchr::memchr2(b'<', b']', text);
+        }
+        let may_be = |at: &usize| match text.get(at + 1) {
+            Some(b'!' | b'?') => true,
+            Some(b'/') => self.loose && text.get(at + 2).is_some_and(|c| !c.is_ascii_alphabetic()),
+            _ => false,
+        };
+        memchr::memchr_iter(b'<', text).find(may_be)
+    }
+
     /// The length of the mark that `text` starts with.
     fn length(&mut self, text: &[u8]) -> Option<usize> {
         let upto = |from: usize, end: &[u8]| memmem::find(text.get(from..)?, end).map(|at| from + at + end.len());

@@ -1,8 +1,6 @@
 //! Messages that stand one after the other in a file: an mbox, each message behind a line that starts with `From `; or below a line of
 //! dashes, as in a digest or a forwarded text.
 
-use memchr::memmem;
-
 use super::super::find::{Finds, Item, Leaf, limit};
 use super::Reading;
 use super::header::{self, Field};
@@ -21,7 +19,7 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
         return;
     }
     let data = leaf.data;
-    let mut starts: Vec<usize> = starts(data, finds);
+    let mut starts: Vec<usize> = starts(leaf, finds);
     starts.dedup();
     // A leaf that is one message alone is read as such elsewhere.
     if starts.is_empty() || (starts.len() == 1 && starts.first() == Some(&0)) {
@@ -40,11 +38,12 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
 }
 
 /// Where messages start: at a `From ` line with a header below it, or below a line of dashes.
-fn starts(data: &[u8], finds: &mut Finds) -> Vec<usize> {
+fn starts(leaf: &Leaf, finds: &mut Finds) -> Vec<usize> {
+    let data = leaf.data.as_ref();
+    let line = |at: usize| data.get(at..).unwrap_or_default();
     let mut all = Vec::new();
-    let first = data.starts_with(b"From ").then_some(0);
-    let from = memmem::find_iter(data, b"\nFrom ").map(|at| at + 1).chain(memmem::find_iter(data, b"\n>From ").map(|at| at + 2));
-    for (n, at) in first.into_iter().chain(from).take(MAX_LINES).enumerate() {
+    let from = leaf.lines().filter(|at| line(*at).starts_with(b"From ") || line(*at).starts_with(b">From "));
+    for (n, at) in from.map(|at| at + usize::from(line(at).starts_with(b">"))).take(MAX_LINES).enumerate() {
         if n % 64 == 63 && !finds.has_time() {
             break;
         }
@@ -52,17 +51,17 @@ fn starts(data: &[u8], finds: &mut Finds) -> Vec<usize> {
             all.push(at);
         }
     }
-    for (n, at) in memmem::find_iter(data, b"\n--").take(MAX_LINES).enumerate() {
+    for (n, at) in leaf.lines().filter(|at| line(*at).starts_with(b"--")).take(MAX_LINES).enumerate() {
         if n % 64 == 63 && !finds.has_time() {
             break;
         }
-        let rest = data.get(at + 1..).unwrap_or_default();
+        let rest = line(at);
         let Some(end) = memchr::memchr(b'\n', rest.get(..rest.len().min(200)).unwrap_or_default()) else { continue };
         let below = rest.get(end + 1..).unwrap_or_default();
         let blanks = below.iter().take_while(|c| matches!(c, b'\r' | b'\n')).count();
         let below = below.get(blanks..).unwrap_or_default();
         if all.len() <= MAX_MESSAGES && looks_like_message(below) && shapes(below) {
-            all.push(at + 1 + end + 1 + blanks);
+            all.push(at + end + 1 + blanks);
         }
     }
     all.sort_unstable();
@@ -86,7 +85,7 @@ mod tests {
         let data = bytes::Bytes::copy_from_slice(text.as_bytes());
         let mut budget = Budget::new(&Limits::default());
         let mut finds = Finds::new(&mut budget, 10);
-        read(&Leaf { data: &data, name: None, declared: "", charset: "", true_type: "text" }, &mut finds);
+        read(&Leaf::new(&data, None, "", "", "text"), &mut finds);
         let message = |item| if let Item::Message(b) = item { String::from_utf8_lossy(&b).into_owned() } else { String::new() };
         finds.items.into_iter().map(message).collect()
     }

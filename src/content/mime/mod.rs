@@ -75,6 +75,10 @@ pub(crate) const READINGS: &[Reading] = &[
 /// mark of a picture too), or it is of no known type and may be one (one control character makes no text unreadable for those who decode
 /// what stands in it).
 fn is_readable(leaf: &Leaf) -> bool {
+    leaf.is_readable(says_text)
+}
+
+fn says_text(leaf: &Leaf) -> bool {
     let declared = || {
         let kinds = ["html", "xml", "json", "javascript", "ecmascript", "rfc822", "mbox"];
         leaf.declared.starts_with("text") || kinds.iter().any(|kind| leaf.declared.ends_with(kind))
@@ -85,16 +89,28 @@ fn is_readable(leaf: &Leaf) -> bool {
         || (leaf.true_type.is_empty() && may_be_text(leaf.data))
 }
 
-/// Whether bytes of no known type have text somewhere: all small ones may; of large ones, samples are looked at.
+/// Whether bytes of no known type have text in them: all small ones may; of large ones, a quarter of the samples are text.
 fn may_be_text(data: &[u8]) -> bool {
     /// The size up to which everything may be text, in bytes.
     const SMALL: usize = 64 << 10;
+    data.len() <= SMALL || text_of_1000(data) >= 250
+}
+
+/// Whether a leaf is text all over, and not bytes of any kind in which a text may stand: what is made of the whole of it is worth making.
+fn is_all_text(leaf: &Leaf) -> bool {
+    is_readable(leaf) && (!leaf.true_type.is_empty() || leaf.declared.starts_with("text") || text_of_1000(leaf.data) >= 500)
+}
+
+/// How much of `data` is text, in thousandths: those of its samples of which three quarters are shown characters.
+fn text_of_1000(data: &[u8]) -> usize {
     /// Size and number of the samples.
     const SAMPLE: usize = 512;
     const SAMPLES: usize = 128;
     let shown = |sample: &[u8]| sample.iter().filter(|c| matches!(c, 0x20..0x7f | b'\t' | b'\r' | b'\n')).count();
-    let starts = (0..SAMPLES).map(|n| data.len() / SAMPLES * n);
-    data.len() <= SMALL || starts.filter_map(|at| data.get(at..at + SAMPLE)).any(|sample| shown(sample) * 4 >= SAMPLE * 3)
+    let is_text = |sample: &&[u8]| shown(sample) * 4 >= sample.len() * 3;
+    let step = (data.len() / SAMPLES).max(SAMPLE);
+    let samples = || data.chunks(step).filter_map(|chunk| chunk.get(..chunk.len().min(SAMPLE)));
+    samples().filter(is_text).count() * 1000 / samples().count().max(1)
 }
 
 /// Another form of a whole text, marked so that it has no type of its own: rules about pages and attachments see the text itself.
@@ -131,7 +147,7 @@ pub(super) mod testing {
         let mut budget = Budget::new(&Limits::default());
         let mut finds = Finds::new(&mut budget, 1000);
         let data = bytes::Bytes::copy_from_slice(data);
-        read(&Leaf { data: &data, name: None, declared, charset, true_type: sniff::true_type(&data) }, &mut finds);
+        read(&Leaf::new(&data, None, declared, charset, sniff::true_type(&data)), &mut finds);
         let bytes = finds.items.iter().map(|item| match item {
             Item::Blob { bytes, .. } | Item::Entity(bytes) | Item::Message(bytes) | Item::Guess(bytes) => bytes,
         });

@@ -86,6 +86,58 @@ pub(crate) fn is_footer(body: &[u8]) -> bool {
     starts && rest.peek().is_some() && rest.all(|line| line.len() < CODED || !is_plain(line))
 }
 
+/// Whether no reader can differ about the message: one leaf, decoded in the one way that its one regular field says, below a header of regular
+/// fields in which no word of any structure stands.
+pub(crate) fn is_simple(header: &[u8], known: &[Cut]) -> bool {
+    let [Cut { odd: false, encoding, .. }] = known else { return false };
+    let is = |at: usize, word: &[u8]| header.get(at..at + word.len()).is_some_and(|found| found.eq_ignore_ascii_case(word));
+    let ends = |at: usize, word: &[u8]| at.checked_sub(word.len()).is_some_and(|start| is(start, word));
+    let structured = memchr::memchr_iter(b'/', header).any(|at| ends(at, b"multipart") || ends(at, b"message"))
+        || memchr::memchr2_iter(b'b', b'B', header).any(|at| is(at, b"boundary"));
+    if structured || memchr::memchr(0, header).is_some() {
+        return false;
+    }
+    let mut encodings = 0;
+    // After the field of the encoding no folded line may follow; nor may one come first.
+    let mut may_fold = false;
+    let lines = header.trim_ascii_end().split(|c| *c == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    for line in lines {
+        if memchr::memchr(b'\r', line).is_some() {
+            return false;
+        }
+        if matches!(line.first(), Some(b' ' | b'\t')) {
+            if !may_fold || line.trim_ascii().is_empty() {
+                return false;
+            }
+            continue;
+        }
+        let Some((name, value)) = memchr::memchr(b':', line).and_then(|colon| line.split_at_checked(colon)) else { return false };
+        if name.is_empty() || !name.iter().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.')) {
+            return false;
+        }
+        let is_encoding = name.eq_ignore_ascii_case(b"content-transfer-encoding");
+        may_fold = !is_encoding;
+        if is_encoding {
+            encodings += 1;
+            let value = value.trim_ascii_start().strip_prefix(b":").unwrap_or_default().trim_ascii();
+            let said = ENCODINGS.iter().find(|(name, _)| value.eq_ignore_ascii_case(name)).map(|(_, encoding)| encoding);
+            if said != Some(encoding) {
+                return false;
+            }
+        }
+    }
+    encodings == 1 || (encodings == 0 && *encoding == Encoding::Identity)
+}
+
+/// The transfer encodings of RFC 2045 section 6.1.
+const ENCODINGS: [(&[u8], Encoding); 5] = [
+    (b"7bit", Encoding::Identity),
+    (b"8bit", Encoding::Identity),
+    (b"binary", Encoding::Identity),
+    (b"quoted-printable", Encoding::Quoted),
+    (b"base64", Encoding::Base64),
+];
+
 /// What the other reader hands out of `raw` beyond the leaves in `known`; empty where it is too long, or could cost too much.
 pub(crate) fn read(raw: &[u8], known: &[Cut]) -> Vec<Handed> {
     let (all, cut) = read_copy(raw, known, true);

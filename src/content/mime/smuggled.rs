@@ -135,7 +135,7 @@ mod tests {
         let mut budget = Budget::new(&Limits::default());
         let mut finds = Finds::new(&mut budget, 1000);
         let data = bytes::Bytes::copy_from_slice(text);
-        let leaf = Leaf { data: &data, name: Some("a.html"), declared: "", charset: "", true_type: sniff::true_type(&data) };
+        let leaf = Leaf::new(&data, Some("a.html"), "", "", sniff::true_type(&data));
         read(&leaf, &mut finds);
         !finds.problems.is_empty()
     }

@@ -11,16 +11,17 @@ pub(super) const READING: Reading = Reading { name: "uuencode", reads: "files th
 fn read(leaf: &Leaf, finds: &mut Finds) {
     let data = leaf.data.as_ref();
     let mut done = 0;
-    // Most texts have the word nowhere: only where it stands is a line looked at.
     let mut asked = 0;
-    for word in words(data) {
-        if word - asked > 64 * 1024 {
-            asked = word;
+    for at in leaf.lines().filter(|at| may_begin(data, *at)) {
+        if at - asked > 64 * 1024 {
+            asked = at;
             if !finds.has_time() {
                 return;
             }
         }
-        let Some(at) = line_start(data, word).filter(|at| *at >= done) else { continue };
+        if at < done {
+            continue;
+        }
         let Some(begin) = data.get(at..).and_then(begin) else { continue };
         let (files_here, used) = decode(&begin);
         if !finds.look(used) {
@@ -37,6 +38,13 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
             }
         }
     }
+}
+
+/// Whether the line that starts here starts with the word, blanks and marks of a reply before it left out.
+fn may_begin(data: &[u8], at: usize) -> bool {
+    let line = data.get(at..).unwrap_or_default();
+    let indent = line.iter().take(200).take_while(|c| is_indent(**c)).count();
+    line.get(indent..indent + 5).is_some_and(|word| word.eq_ignore_ascii_case(b"begin"))
 }
 
 /// Where the word `begin` stands.
@@ -251,7 +259,7 @@ mod tests {
         let mut budget = Budget::new(&Limits::default());
         let mut finds = Finds::new(&mut budget, 10);
         let data = bytes::Bytes::copy_from_slice(text.as_bytes());
-        read(&Leaf { data: &data, name: None, declared: "", charset: "", true_type: "text" }, &mut finds);
+        read(&Leaf::new(&data, None, "", "", "text"), &mut finds);
         finds
             .items
             .into_iter()

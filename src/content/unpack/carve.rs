@@ -162,7 +162,7 @@ fn is_next(leaf: &Leaf, mark: usize, kind: &Kind) -> bool {
 /// Opens what stands at `at` with the container for it; whether it gave anything.
 fn candidate(leaf: &Leaf, at: usize, kind: &Kind, finds: &mut Finds) -> bool {
     let tail = leaf.data.slice(at..);
-    let inner = Leaf { data: &tail, name: leaf.name, declared: "", charset: "", true_type: kind.name };
+    let inner = Leaf::new(&tail, leaf.name, "", "", kind.name);
     let (items, problems) = (finds.items.len(), finds.problems.len());
     if kind.sure && sniff::UNOPENED.contains(&kind.name) {
         let evidence = format!("{} {}", kind.name, leaf.name.unwrap_or_default());
@@ -196,7 +196,7 @@ mod tests {
         let mut budget = Budget::new(&Limits::default());
         let mut finds = Finds::new(&mut budget, 1000);
         let data = bytes::Bytes::from(data);
-        open(&Leaf { data: &data, name: None, declared: "", charset: "", true_type }, &mut finds);
+        open(&Leaf::new(&data, None, "", "", true_type), &mut finds);
         (finds.items.len(), finds.problems.iter().map(|p| p.code).collect())
     }
 

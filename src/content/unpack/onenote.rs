@@ -51,7 +51,7 @@ mod tests {
         let mut budget = Budget::new(&Limits::default());
         let mut finds = Finds::new(&mut budget, 100);
         let data = Bytes::copy_from_slice(data);
-        open(&Leaf { data: &data, name: None, declared: "", charset: "", true_type: "one" }, &mut finds);
+        open(&Leaf::new(&data, None, "", "", "one"), &mut finds);
         let items = finds.items.into_iter().filter_map(|item| match item {
             Item::Blob { bytes, .. } => Some(bytes.to_vec()),
             _ => None,

@@ -93,7 +93,7 @@ mod tests {
         let mut budget = Budget::new(&Limits::default());
         let mut finds = Finds::new(&mut budget, 100);
         let data = Bytes::copy_from_slice(data);
-        let leaf = Leaf { data: &data, name: Some(name), declared: "", charset: "", true_type: "xml" };
+        let leaf = Leaf::new(&data, Some(name), "", "", "xml");
         assert!(is(&leaf));
         open(&leaf, &mut finds);
         finds.problems.iter().map(|p| format!("{} {}", p.code, p.evidence)).collect()

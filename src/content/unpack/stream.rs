@@ -223,7 +223,7 @@ pub(super) fn opened(
     let mut finds = Finds::new(&mut budget, 1000).with_passwords(passwords);
     let data = Bytes::copy_from_slice(data);
     let true_type = super::super::sniff::true_type(&data);
-    open(&Leaf { data: &data, name: Some(name), declared: "", charset: "", true_type }, &mut finds);
+    open(&Leaf::new(&data, Some(name), "", "", true_type), &mut finds);
     let items = finds.items.into_iter().filter_map(|item| match item {
         Item::Blob { name, bytes } => Some((name.unwrap_or_default(), bytes.to_vec())),
         Item::Guess(bytes) => Some(("?".to_owned(), bytes.to_vec())),
@@ -249,7 +249,7 @@ pub(super) mod tests {
     fn container(data: &[u8], name: &str) -> &'static Container {
         let data = Bytes::copy_from_slice(data);
         let true_type = super::super::super::sniff::true_type(&data);
-        let leaf = Leaf { data: &data, name: Some(name), declared: "", charset: "", true_type };
+        let leaf = Leaf::new(&data, Some(name), "", "", true_type);
         CONTAINERS.iter().find(|container| (container.is)(&leaf)).unwrap()
     }
 

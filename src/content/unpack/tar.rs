@@ -187,7 +187,7 @@ mod tests {
         let mut budget = Budget::new(&Limits::default());
         let mut finds = Finds::new(&mut budget, 10);
         let data = Bytes::copy_from_slice(data);
-        open(&Leaf { data: &data, name: None, declared: "", charset: "", true_type: "tar" }, &mut finds);
+        open(&Leaf::new(&data, None, "", "", "tar"), &mut finds);
         let items = finds.items.into_iter().filter_map(|item| match item {
             Item::Blob { name, bytes } => Some((name.unwrap_or_default(), bytes.to_vec())),
             _ => None,

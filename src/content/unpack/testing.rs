@@ -26,7 +26,7 @@ pub(super) fn opened_with(
     let mut budget = Budget::new(&Limits::default());
     let mut finds = Finds::new(&mut budget, 100).with_passwords(passwords);
     let data = Bytes::copy_from_slice(data);
-    (container.open)(&Leaf { data: &data, name: None, declared: "", charset: "", true_type }, &mut finds);
+    (container.open)(&Leaf::new(&data, None, "", "", true_type), &mut finds);
     let items = finds.items.into_iter().filter_map(|item| match item {
         Item::Blob { name, bytes } => Some((name.unwrap_or_default(), bytes.to_vec())),
         _ => None,

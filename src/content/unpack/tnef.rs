@@ -229,7 +229,7 @@ mod tests {
         let mut budget = Budget::new(&Limits::default());
         let mut finds = Finds::new(&mut budget, 100);
         let data = Bytes::copy_from_slice(data);
-        open(&Leaf { data: &data, name: None, declared: "", charset: "", true_type: "tnef" }, &mut finds);
+        open(&Leaf::new(&data, None, "", "", "tnef"), &mut finds);
         let items = finds.items.into_iter().filter_map(|item| match item {
             Item::Blob { name, bytes } => Some((name.unwrap_or_default(), bytes.to_vec())),
             _ => None,

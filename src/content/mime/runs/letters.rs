@@ -31,8 +31,8 @@ pub(super) enum Found {
 }
 
 /// The next run at or after `from`. Looks at a few bytes of each 64 that are words, and at every eighth one of what else is no run. Asks
-/// `go_on` about every 64 KiB that it has looked at.
-pub(super) fn next(data: &[u8], from: usize, go_on: &mut dyn FnMut() -> bool) -> Found {
+/// `go_on` about every 64 KiB that it has looked at. `tags`: whether there may be any.
+pub(super) fn next(data: &[u8], from: usize, tags: bool, go_on: &mut dyn FnMut() -> bool) -> Found {
     let mut floor = from;
     let mut at = from + PIECE - 1;
     // Up to here there may be a run.
@@ -48,7 +48,7 @@ pub(super) fn next(data: &[u8], from: usize, go_on: &mut dyn FnMut() -> bool) ->
             (asked, looked) = (at, 0);
         }
         if floor >= known {
-            let Some(behind) = behind_words(data, floor, floor.saturating_add(STRIDE)) else { return Found::End };
+            let Some(behind) = behind_words(data, floor, floor.saturating_add(STRIDE), tags) else { return Found::End };
             floor = behind;
             at = at.max(floor + PIECE - 1);
             known = floor + LEAST;
@@ -70,6 +70,12 @@ pub(super) fn next(data: &[u8], from: usize, go_on: &mut dyn FnMut() -> bool) ->
             at = floor + PIECE - 1;
             continue;
         }
+        // Nearly all pieces are words: nothing follows them that a run would go over.
+        if end - start < LEAST && data.get(end..).and_then(joint).is_none() {
+            floor = end;
+            at = floor + PIECE - 1;
+            continue;
+        }
         let (text, stop) = collect(data, start, end);
         looked += text.len();
         let letters = text.iter().filter(|c| **c != b'\n').count();
@@ -87,14 +93,14 @@ pub(super) fn next(data: &[u8], from: usize, go_on: &mut dyn FnMut() -> bool) ->
 
 /// The first place from `floor` on where a run may start, `None` where there is no room for one. A run goes over no blank between two words,
 /// so where such blanks stand nearer to each other than a run is long there is none. Looks no further than `most`.
-fn behind_words(data: &[u8], mut floor: usize, most: usize) -> Option<usize> {
+fn behind_words(data: &[u8], mut floor: usize, most: usize, tags: bool) -> Option<usize> {
     loop {
         if floor >= most {
             return Some(floor);
         }
         let room = data.get(floor..floor.checked_add(LEAST)?)?;
         let mut places = (2..LEAST - 1).rev();
-        match places.find(|at| parts(room, *at) && !is_in_tag(data, floor + at)) {
+        match places.find(|at| parts(room, *at) && !(tags && is_in_tag(data, floor + at))) {
             Some(at) => floor += at + 1,
             None => return Some(floor),
         }
@@ -354,12 +360,12 @@ mod tests {
         for joint in tags.into_iter().chain(escapes) {
             for pad in 0..words.len() {
                 let text = format!("{} {a}{joint}{b} and more words follow it here.", &words[..pad]);
-                let Found::Run(run) = next(text.as_bytes(), 0, &mut || true) else { panic!("no run in {text:?}") };
+                let Found::Run(run) = next(text.as_bytes(), 0, true, &mut || true) else { panic!("no run in {text:?}") };
                 let letters: Vec<u8> = run.text.into_iter().filter(|c| *c != b'\n').collect();
                 assert_eq!(letters, [a, b].concat().into_bytes(), "{text:?}");
             }
         }
-        assert!(matches!(next(words.repeat(20).as_bytes(), 0, &mut || true), Found::End));
+        assert!(matches!(next(words.repeat(20).as_bytes(), 0, true, &mut || true), Found::End));
     }
 
     #[test]

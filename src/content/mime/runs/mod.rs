@@ -28,6 +28,7 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
     }
     let data = leaf.data.as_ref();
     let mut pile = Pile { finds, rest: Vec::new(), own: 0, full: false };
+    let tags = memchr::memchr(b'<', data).is_some();
     let taken = uris::each(data, &mut pile);
     // What stands between the URIs.
     let starts = std::iter::once(0).chain(taken.iter().map(|range| range.end));
@@ -35,7 +36,7 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
     for (start, end) in starts.zip(ends) {
         let text = data.get(start..end).unwrap_or_default();
         let mut from = 0;
-        while let letters::Found::Run(run) = letters::next(text, from, &mut || pile.finds.has_time()) {
+        while let letters::Found::Run(run) = letters::next(text, from, tags, &mut || pile.finds.has_time()) {
             from = run.end;
             letter_run(&run.text, &mut pile);
             if pile.full {

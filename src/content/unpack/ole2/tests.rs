@@ -37,7 +37,7 @@ fn opened(data: &[u8]) -> Opened {
     let mut budget = Budget::new(&Limits::default());
     let mut finds = Finds::new(&mut budget, 1000);
     let data = Bytes::copy_from_slice(data);
-    open(&Leaf { data: &data, name: Some("a.doc"), declared: "", charset: "", true_type: "ole2" }, &mut finds);
+    open(&Leaf::new(&data, Some("a.doc"), "", "", "ole2"), &mut finds);
     let items = finds.items.into_iter().filter_map(|item| match item {
         Item::Blob { name, bytes } => Some((name.unwrap_or_default(), bytes.to_vec())),
         _ => None,
@@ -243,7 +243,7 @@ fn documents_are_decrypted() {
         let mut budget = Budget::new(&Limits::default());
         let mut finds = Finds::new(&mut budget, 1000).with_passwords(&passwords);
         let data = Bytes::copy_from_slice(data);
-        open(&Leaf { data: &data, name: Some("a.docx"), declared: "", charset: "", true_type: "ole2" }, &mut finds);
+        open(&Leaf::new(&data, Some("a.docx"), "", "", "ole2"), &mut finds);
         let codes: Vec<&str> = finds.problems.iter().map(|p| p.code).collect();
         assert_eq!((codes, finds.locked), (vec![want], want == "doc.encrypted"));
         let plain = finds.items.iter().any(|item| matches!(item, Item::Blob { bytes, .. } if bytes.starts_with(b"PK\x03\x04")));

@@ -16,7 +16,7 @@ fn all(data: &[u8]) -> Opened {
     let mut budget = Budget::new(&Limits::default());
     let mut finds = Finds::new(&mut budget, 1000);
     let data = Bytes::copy_from_slice(data);
-    open(&Leaf { data: &data, name: Some("a.pdf"), declared: "", charset: "", true_type: "pdf" }, &mut finds);
+    open(&Leaf::new(&data, Some("a.pdf"), "", "", "pdf"), &mut finds);
     let items = finds.items.into_iter().filter_map(|item| match item {
         Item::Blob { name, bytes } => Some((name.unwrap_or_default(), bytes.to_vec())),
         _ => None,
@@ -172,7 +172,7 @@ fn files_are_decrypted() {
         let mut budget = Budget::new(&Limits::default());
         let mut finds = Finds::new(&mut budget, 1000).with_passwords(&passwords);
         let data = Bytes::copy_from_slice(data);
-        open(&Leaf { data: &data, name: Some("a.pdf"), declared: "", charset: "", true_type: "pdf" }, &mut finds);
+        open(&Leaf::new(&data, Some("a.pdf"), "", "", "pdf"), &mut finds);
         assert!(!finds.locked, "{passwords:?}");
         assert_eq!(finds.problems.iter().any(|p| p.code == "doc.password_in_text"), !passwords.is_empty());
         let plain = finds.items.iter().find_map(|item| match item {

@@ -5,7 +5,7 @@ fn opened(data: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut budget = Budget::new(&Limits::default());
     let mut finds = Finds::new(&mut budget, 100);
     let data = Bytes::copy_from_slice(data);
-    open(&Leaf { data: &data, name: None, declared: "", charset: "", true_type: "rtf" }, &mut finds);
+    open(&Leaf::new(&data, None, "", "", "rtf"), &mut finds);
     assert!(finds.problems.is_empty());
     let items = finds.items.into_iter().filter_map(|item| match item {
         Item::Blob { name, bytes } => Some((name.unwrap_or_default(), bytes.to_vec())),

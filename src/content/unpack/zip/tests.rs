@@ -214,7 +214,7 @@ fn a_listed_member_without_a_local_header_is_said() {
         let (as_it_is, data) = (Bytes::from(whole), Bytes::from(broken));
         for data in [&data, &as_it_is] {
             let true_type = sniff::true_type(data);
-            assert!(is_zip(&Leaf { data, name: None, declared: "", charset: "", true_type }), "{true_type}");
+            assert!(is_zip(&Leaf::new(data, None, "", "", true_type)), "{true_type}");
         }
         assert_eq!(opened(&data).1.first(), Some(&"archive.malformed"));
         assert_eq!(opened(&as_it_is).1, Vec::<&str>::new());
@@ -277,6 +277,6 @@ fn overlapping_members_are_bounded() {
     let mut budget = Budget::new(&limits);
     let mut finds = Finds::new(&mut budget, 10_000);
     let data = Bytes::from(overlapping(2000, &empty));
-    open(&Leaf { data: &data, name: None, declared: "", charset: "", true_type: "zip" }, &mut finds);
+    open(&Leaf::new(&data, None, "", "", "zip"), &mut finds);
     assert!(finds.problems.iter().any(|problem| problem.code == "mime.limit.effort") && finds.items.len() < 20);
 }

@@ -21,6 +21,7 @@ pub(crate) struct Leaf<'a> {
     pub true_type: &'static str,
     lines: OnceCell<Option<Vec<u32>>>,
     readable: OnceCell<bool>,
+    all_text: OnceCell<bool>,
 }
 
 /// Lines of a leaf whose places are kept; where there are more, each reading looks for them itself.
@@ -28,7 +29,7 @@ const MAX_LINES: usize = 1 << 20;
 
 impl<'a> Leaf<'a> {
     pub(crate) fn new(data: &'a Bytes, name: Option<&'a str>, declared: &'a str, charset: &'a str, true_type: &'static str) -> Self {
-        Self { data, name, declared, charset, true_type, lines: OnceCell::new(), readable: OnceCell::new() }
+        Self { data, name, declared, charset, true_type, lines: OnceCell::new(), readable: OnceCell::new(), all_text: OnceCell::new() }
     }
 
     /// Where lines start: at the start, behind each LF, and behind each CR that no LF follows.
@@ -44,6 +45,11 @@ impl<'a> Leaf<'a> {
     /// What `is_readable` says of it, asked once.
     pub(crate) fn is_readable(&self, is_readable: fn(&Self) -> bool) -> bool {
         *self.readable.get_or_init(|| is_readable(self))
+    }
+
+    /// The same of `is_all_text`.
+    pub(crate) fn is_all_text(&self, is_all_text: fn(&Self) -> bool) -> bool {
+        *self.all_text.get_or_init(|| is_all_text(self))
     }
 }
 

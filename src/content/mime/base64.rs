@@ -27,6 +27,25 @@ const fn table() -> [u8; 256] {
     table
 }
 
+/// No letter of the alphabet.
+const ODD: u32 = 1 << 31;
+
+/// The values at each of the four places of a group.
+static PLACED: [[u32; 256]; 4] = placed();
+
+const fn placed() -> [[u32; 256]; 4] {
+    let mut tables = [[ODD; 256]; 4];
+    let mut i = 0;
+    while i < 1024 {
+        let value = TABLE[i % 256];
+        if value < 64 {
+            tables[i / 256][i % 256] = (value as u32) << (18 - 6 * (i / 256));
+        }
+        i += 1;
+    }
+    tables
+}
+
 /// How the odd places are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Style {
@@ -84,7 +103,7 @@ pub(crate) fn decode(text: &[u8], style: Style) -> Decoded {
     let mut rest = text;
     while let Some((&c, tail)) = rest.split_first() {
         if held == 0 {
-            let left = eights(rest, &mut out, broke_off);
+            let left = sixteens(rest, &mut out, broke_off);
             if left.len() < rest.len() {
                 rest = left;
                 continue;
@@ -150,16 +169,25 @@ pub(crate) fn decode(text: &[u8], style: Style) -> Decoded {
     out
 }
 
-/// Decodes eight letters at a time while there is nothing else; what is left.
-fn eights<'a>(mut rest: &'a [u8], out: &mut Decoded, broke_off: bool) -> &'a [u8] {
+/// Decodes sixteen letters at a time while there is nothing else; what is left.
+fn sixteens<'a>(mut rest: &'a [u8], out: &mut Decoded, broke_off: bool) -> &'a [u8] {
     let before = out.bytes.len();
-    while let Some((eight, tail)) = rest.split_first_chunk::<8>() {
-        let values = eight.map(|c| TABLE[c as usize]);
-        if values.iter().fold(0, |all, value| all | value) & 0x80 != 0 {
+    while let Some((letters, tail)) = rest.split_first_chunk::<16>() {
+        let mut bytes = [0; 12];
+        let mut odd = 0;
+        for n in 0..4 {
+            let three = PLACED[0][letters[4 * n] as usize]
+                | PLACED[1][letters[4 * n + 1] as usize]
+                | PLACED[2][letters[4 * n + 2] as usize]
+                | PLACED[3][letters[4 * n + 3] as usize];
+            odd |= three;
+            bytes[3 * n] = (three >> 16) as u8;
+            bytes[3 * n + 1] = (three >> 8) as u8;
+            bytes[3 * n + 2] = three as u8;
+        }
+        if odd & ODD != 0 {
             break;
         }
-        let bits = values.iter().fold(0, |bits, value| bits << 6 | u64::from(*value));
-        let [_, _, bytes @ ..] = bits.to_be_bytes();
         out.bytes.extend_from_slice(&bytes);
         rest = tail;
     }

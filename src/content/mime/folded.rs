@@ -16,15 +16,13 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
     if !super::is_all_text(leaf) {
         return;
     }
-    for (join, has_pieces) in JOINS.into_iter().zip(has_pieces(leaf)) {
-        if has_pieces && finds.look(leaf.data.len()) {
+    let [folded, flowed] = has_pieces(leaf);
+    for (is_so, join) in [(folded, unfold as fn(&[u8]) -> Vec<u8>), (flowed, unflow)] {
+        if is_so && finds.look(leaf.data.len()) {
             finds.add_guess(super::untyped(join(leaf.data)));
         }
     }
 }
-
-/// How folded and flowed lines become long ones.
-const JOINS: [fn(&[u8]) -> Vec<u8>; 2] = [unfold, unflow];
 
 /// A blank, and then a few characters without one.
 fn is_folded(line: &[u8]) -> bool {

@@ -98,13 +98,17 @@ fn may_be_text(data: &[u8]) -> bool {
 
 /// Whether a leaf is text all over, and not bytes of any kind in which a text may stand: what is made of the whole of it is worth making.
 fn is_all_text(leaf: &Leaf) -> bool {
-    is_readable(leaf) && (!leaf.true_type.is_empty() || leaf.declared.starts_with("text") || text_of_1000(leaf.data) >= 500)
+    is_readable(leaf) && leaf.is_all_text(says_all_text)
+}
+
+fn says_all_text(leaf: &Leaf) -> bool {
+    !leaf.true_type.is_empty() || leaf.declared.starts_with("text") || text_of_1000(leaf.data) >= 500
 }
 
 /// How much of `data` is text, in thousandths: those of its samples of which three quarters are shown characters.
 fn text_of_1000(data: &[u8]) -> usize {
     /// Size and number of the samples.
-    const SAMPLE: usize = 512;
+    const SAMPLE: usize = 128;
     const SAMPLES: usize = 128;
     let shown = |sample: &[u8]| sample.iter().filter(|c| matches!(c, 0x20..0x7f | b'\t' | b'\r' | b'\n')).count();
     let is_text = |sample: &&[u8]| shown(sample) * 4 >= sample.len() * 3;

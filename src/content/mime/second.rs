@@ -90,36 +90,40 @@ pub(crate) fn is_footer(body: &[u8]) -> bool {
 /// fields in which no word of any structure stands.
 pub(crate) fn is_simple(header: &[u8], known: &[Cut]) -> bool {
     let [Cut { odd: false, encoding, .. }] = known else { return false };
-    let is = |at: usize, word: &[u8]| header.get(at..at + word.len()).is_some_and(|found| found.eq_ignore_ascii_case(word));
-    let ends = |at: usize, word: &[u8]| at.checked_sub(word.len()).is_some_and(|start| is(start, word));
-    let structured = memchr::memchr_iter(b'/', header).any(|at| ends(at, b"multipart") || ends(at, b"message"))
-        || memchr::memchr2_iter(b'b', b'B', header).any(|at| is(at, b"boundary"));
-    if structured || memchr::memchr(0, header).is_some() {
+    if memchr::memchr(0, header).is_some() {
         return false;
     }
     let mut encodings = 0;
     // After the field of the encoding no folded line may follow; nor may one come first.
-    let mut may_fold = false;
-    let lines = header.trim_ascii_end().split(|c| *c == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    for line in lines {
+    let (mut may_fold, mut of_content) = (false, false);
+    let lines = memchr::memchr_iter(b'\n', header).chain([header.len()]).scan(0, |from, end| {
+        let line = header.get(*from..end);
+        *from = end + 1;
+        Some(line.unwrap_or_default())
+    });
+    for line in lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line)).take_while(|line| !line.is_empty()) {
         if memchr::memchr(b'\r', line).is_some() {
             return false;
         }
         if matches!(line.first(), Some(b' ' | b'\t')) {
-            if !may_fold || line.trim_ascii().is_empty() {
+            if !may_fold || line.trim_ascii().is_empty() || (of_content && shapes(line)) {
                 return false;
             }
             continue;
         }
         let Some((name, value)) = memchr::memchr(b':', line).and_then(|colon| line.split_at_checked(colon)) else { return false };
-        if name.is_empty() || !name.iter().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.')) {
+        if name.is_empty() || !name.iter().all(|c| c.is_ascii_alphanumeric() || *c == b'-') {
+            return false;
+        }
+        of_content = name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"content-"));
+        if of_content && shapes(value) {
             return false;
         }
         let is_encoding = name.eq_ignore_ascii_case(b"content-transfer-encoding");
         may_fold = !is_encoding;
         if is_encoding {
             encodings += 1;
-            let value = value.trim_ascii_start().strip_prefix(b":").unwrap_or_default().trim_ascii();
+            let value = value.strip_prefix(b":").unwrap_or_default().trim_ascii();
             let said = ENCODINGS.iter().find(|(name, _)| value.eq_ignore_ascii_case(name)).map(|(_, encoding)| encoding);
             if said != Some(encoding) {
                 return false;
@@ -127,6 +131,12 @@ pub(crate) fn is_simple(header: &[u8], known: &[Cut]) -> bool {
         }
     }
     encodings == 1 || (encodings == 0 && *encoding == Encoding::Identity)
+}
+
+/// Whether a value speaks of a structure.
+fn shapes(value: &[u8]) -> bool {
+    let value = value.to_ascii_lowercase();
+    [&b"multipart"[..], b"message", b"boundary"].iter().any(|word| memmem::find(&value, word).is_some())
 }
 
 /// The transfer encodings of RFC 2045 section 6.1.

@@ -13,14 +13,19 @@ const MAX_WORDS: usize = 2_000;
 
 /// A field's value as people see it: without folding and outer blanks, encoded words decoded, undecodable bytes replaced.
 pub(crate) fn decode(value: &[u8]) -> String {
-    let unfolded = unfold(value);
+    let unfolded = unfold(value.trim_ascii());
     if !has_word(&unfolded) {
-        return charset::decode(unfolded.trim_ascii(), None).into_owned();
+        // Nearly all values are ASCII.
+        return match String::from_utf8(unfolded.into_owned()) {
+            Ok(text) if text.is_ascii() => text,
+            Ok(text) => charset::decode(text.as_bytes(), None).into_owned(),
+            Err(error) => charset::decode(error.as_bytes(), None).into_owned(),
+        };
     }
     let mut out = String::with_capacity(unfolded.len());
     // Bytes of words in one charset that follow each other: a character may be split between them.
     let mut pending: Option<(String, Vec<u8>)> = None;
-    let mut rest = unfolded.trim_ascii();
+    let mut rest = unfolded.as_ref();
     for _ in 0..MAX_WORDS {
         let Some((before, word, after)) = next_word(rest) else { break };
         if pending.is_none() || !before.trim_ascii().is_empty() {
@@ -51,8 +56,14 @@ pub(crate) fn unfold(value: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr2(b'\r', b'\n', value).is_none() {
         return Cow::Borrowed(value);
     }
-    let pieces = value.split(|c| matches!(c, b'\r' | b'\n'));
-    Cow::Owned(pieces.collect::<Vec<_>>().concat())
+    let mut unfolded = Vec::with_capacity(value.len());
+    let mut rest = value;
+    while let Some(end) = memchr::memchr2(b'\r', b'\n', rest) {
+        unfolded.extend_from_slice(rest.get(..end).unwrap_or_default());
+        rest = rest.get(end + 1..).unwrap_or_default();
+    }
+    unfolded.extend_from_slice(rest);
+    Cow::Owned(unfolded)
 }
 
 struct Word {

@@ -78,9 +78,13 @@ const WORDS: &[(&[u8], &str)] = &[
     (b"RE~^", "rar"),
 ];
 
+const MARKS_START_WITH: [bool; 256] = super::firsts(MARKS);
+
 /// What kind of container it is, if it is one of these.
 pub(super) fn kind(data: &[u8]) -> Option<&'static str> {
-    let marks = MARKS.iter().filter(|(mark, _)| data.starts_with(mark)).map(|(_, name)| *name);
+    let first = usize::from(*data.first()?);
+    let marks = if MARKS_START_WITH[first] { MARKS } else { &[] };
+    let marks = marks.iter().filter(|(mark, _)| data.starts_with(mark)).map(|(_, name)| *name);
     let mut known = marks.filter(|name| makes_sense(data, name));
     let head = data.get(..data.len().min(32)).unwrap_or_default();
     let binary = || head.iter().any(|c| *c < 9) || std::str::from_utf8(head).is_err_and(|error| error.error_len().is_some());

@@ -124,10 +124,9 @@ const STARTS: [(&[u8], &str); 34] = [
 
 /// The type of `data`; empty where it is unknown.
 pub(crate) fn true_type(data: &[u8]) -> &'static str {
-    if data.is_empty() {
-        return "";
-    }
-    let start = STARTS.iter().find(|(magic, _)| data.starts_with(magic)).map(|(_, name)| *name);
+    let Some(first) = data.first() else { return "" };
+    let starts = if STARTS_WITH[*first as usize] { &STARTS[..] } else { &[] };
+    let start = starts.iter().find(|(magic, _)| data.starts_with(magic)).map(|(_, name)| *name);
     match start {
         Some("zip") => return zip_kind(data),
         Some("gzip") if data.len() < 10 => {}
@@ -145,6 +144,19 @@ pub(crate) fn true_type(data: &[u8]) -> &'static str {
     // Of containers it knows the first bytes alone, which is not enough.
     if BY_TWO_BYTES.contains(&guessed) { "" } else { guessed }
 }
+
+/// The bytes that one of some marks starts with.
+const fn firsts(marks: &[(&[u8], &str)]) -> [bool; 256] {
+    let mut firsts = [false; 256];
+    let mut i = 0;
+    while i < marks.len() {
+        firsts[marks[i].0[0] as usize] = true;
+        i += 1;
+    }
+    firsts
+}
+
+const STARTS_WITH: [bool; 256] = firsts(&STARTS);
 
 /// Types that take more than a glance at the first bytes.
 fn structured(data: &[u8]) -> Option<&'static str> {
@@ -238,9 +250,13 @@ fn looks_text(head: &[u8]) -> bool {
     if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") {
         return true;
     }
+    // Of bytes of no text the first few tell mostly.
+    if head.iter().any(control) {
+        return false;
+    }
     // Unlabelled 8-bit text has most of its bytes in ASCII or in whole UTF-8 sequences.
     let high = head.iter().filter(|c| **c >= 0x80).count();
-    !head.iter().any(control) && (high * 3 < head.len() || is_utf8_head(head) || high * 10 < head.len() * 9)
+    high * 3 < head.len() || is_utf8_head(head) || high * 10 < head.len() * 9
 }
 
 fn is_utf8_head(head: &[u8]) -> bool {

@@ -135,7 +135,8 @@ fn is_plain(bytes: &[u8]) -> bool {
     let head = bytes.get(..bytes.len().min(256)).unwrap_or_default();
     let shown = head.iter().filter(|c| matches!(c, b'\t' | b'\r' | b'\n' | b' '..=b'~')).count();
     shown * 20 >= head.len() * 19
-        || is_known(bytes)
+        || cms::looks_like(bytes)
+        || pgp::looks_like(bytes)
         || !matches!(sniff::true_type(bytes), "" | "text" | "gzip" | "compress" | "cpio" | "exe")
 }
 

@@ -268,7 +268,9 @@ fn compare(ours: &Ours, part: &MessagePart, bytes: &[u8]) {
     }
     assert!(ours.parts.iter().any(|(data, _)| is_in(data)), "content that we did not see");
     let named = part.attachment_name().is_some() || part.content_disposition().is_some_and(|said| said.is_attachment());
-    let is_ours = || ours.parts.iter().any(|(data, regular)| *regular && *data == wanted);
+    // They leave out a last group of base64 that is not whole.
+    let is_same = |data: &Vec<u8>| data.starts_with(&wanted) && data.len() <= wanted.len() + 2;
+    let is_ours = || ours.parts.iter().any(|(data, regular)| *regular && is_same(data));
     assert!(!named || part.is_encoding_problem || is_ours(), "an attachment in their reading only, and nothing said of it");
 }
 

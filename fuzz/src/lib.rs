@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use mail_parser::{MessageParser, MessagePart, MimeHeaders, PartType};
+use mail_parser::{Encoding, MessageParser, MessagePart, MimeHeaders, PartType};
 use mailweir::content::{self, Limits};
 use mailweir::mail::{self, Class, Direction, HopReply, MessageId, Outcome, Place, Recipient};
 use mailweir::rewrite::dsn;
@@ -233,12 +233,17 @@ pub fn readings(input: &[u8]) {
             match &part.body {
                 PartType::Message(inner) => open.push(inner),
                 PartType::Binary(bytes) | PartType::InlineBinary(bytes) => compare(&ours, part, bytes),
-                // Their way and ours to read other charsets may differ in what is no text in them.
-                PartType::Text(text) | PartType::Html(text) if text.is_ascii() => compare(&ours, part, text.as_bytes()),
+                PartType::Text(text) | PartType::Html(text) if text.is_ascii() && is_plain(part) => compare(&ours, part, text.as_bytes()),
                 _ => {}
             }
         }
     }
+}
+
+/// Whether ASCII is ASCII in a text: in other charsets, what is damaged gives nothing there and a mark here.
+fn is_plain(part: &MessagePart) -> bool {
+    let charset = part.content_type().and_then(|kind| kind.attribute("charset"));
+    charset.is_none_or(|charset| ["us-ascii", "utf-8", "iso-8859-1"].iter().any(|plain| charset.eq_ignore_ascii_case(plain)))
 }
 
 /// All that we saw, without blanks, which make no difference.
@@ -259,17 +264,20 @@ impl Ours {
     }
 }
 
-/// One leaf of theirs beside all of ours.
+/// One leaf of theirs beside all of ours. At the end of base64 that is not whole they leave out a group, or make a byte of a single
+/// letter: nothing hides in that.
 fn compare(ours: &Ours, part: &MessagePart, bytes: &[u8]) {
-    let wanted = essence(bytes);
+    let mut wanted = essence(bytes);
+    if part.encoding == Encoding::Base64 {
+        wanted.pop();
+    }
     let is_in = |data: &[u8]| memchr::memmem::find(data, &wanted).is_some();
     if is_in(&ours.raw) {
         return;
     }
     assert!(ours.parts.iter().any(|(data, _)| is_in(data)), "content that we did not see");
     let named = part.attachment_name().is_some() || part.content_disposition().is_some_and(|said| said.is_attachment());
-    // They leave out a last group of base64 that is not whole.
-    let is_same = |data: &Vec<u8>| data.starts_with(&wanted) && data.len() <= wanted.len() + 2;
+    let is_same = |data: &[u8]| data.starts_with(&wanted) && data.len() <= wanted.len() + 3;
     let is_ours = || ours.parts.iter().any(|(data, regular)| *regular && is_same(data));
     assert!(!named || part.is_encoding_problem || is_ours(), "an attachment in their reading only, and nothing said of it");
 }

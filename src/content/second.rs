@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use sha2::{Digest, Sha256};
 
-use super::find::limit;
+use super::find::{Problem, limit};
 use super::forks::{ROOT, essence};
 use super::mime::second::{self, Handed};
 use super::work::{Blob, What, Work};
-use crate::mail::{PartId, PartKind};
+use crate::mail::{PartId, PartKind, Reason};
 
 impl Work<'_> {
     /// Lets the second reader have its turn, once; true where it found more to do. After a limit it has none: what was built to exceed
@@ -17,7 +17,11 @@ impl Work<'_> {
         if std::mem::replace(&mut self.read_twice, true) || self.has_limit() || !self.budget.look(self.raw.len()) {
             return false;
         }
-        let handed = second::read(&self.raw, &self.cut_out);
+        let Some(handed) = second::read(&self.raw, &self.cut_out) else {
+            let words = "A reader of this program failed on it";
+            self.note(Problem::unseen("content.fault", Reason::Malformed, words, "mail-parser"), Some(PartId(0)));
+            return false;
+        };
         if handed.is_empty() {
             return false;
         }

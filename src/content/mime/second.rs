@@ -86,24 +86,21 @@ pub(crate) fn is_footer(body: &[u8]) -> bool {
     starts && rest.peek().is_some() && rest.all(|line| line.len() < CODED || !is_plain(line))
 }
 
-/// What the other reader hands out of `raw` beyond the leaves in `known`; empty where it is too long, or could cost too much.
-pub(crate) fn read(raw: &[u8], known: &[Cut]) -> Vec<Handed> {
-    let (all, cut) = read_copy(raw, known, true);
-    if all.is_empty() || !cut { all } else { read_copy(raw, known, false).0 }
+/// What the other reader hands out of `raw` beyond the leaves in `known`; empty where it is too long, or could cost too much. `None` where
+/// it panicked: then nobody knows what it would have handed out.
+pub(crate) fn read(raw: &[u8], known: &[Cut]) -> Option<Vec<Handed>> {
+    let (all, cut) = read_copy(raw, known, true)?;
+    if all.is_empty() || !cut { Some(all) } else { Some(read_copy(raw, known, false)?.0) }
 }
 
 /// The same, of a copy with texts cut short or not; and whether any was.
-fn read_copy(raw: &[u8], known: &[Cut], texts: bool) -> (Vec<Handed>, bool) {
-    let Some(copy) = shortened(raw, known, texts) else { return (Vec::new(), false) };
+fn read_copy(raw: &[u8], known: &[Cut], texts: bool) -> Option<(Vec<Handed>, bool)> {
+    let Some(copy) = shortened(raw, known, texts) else { return Some((Vec::new(), false)) };
     if memchr::memchr_iter(b':', &copy.text).count() > MAX_COLONS || announced(&copy.text) > MAX_NESTED {
-        return (Vec::new(), copy.cut);
+        return Some((Vec::new(), copy.cut));
     }
     let read = catch_unwind(AssertUnwindSafe(|| flatten(&copy)));
-    let read = read.unwrap_or_else(|_| {
-        tracing::warn!("the second reader of messages panicked");
-        Vec::new()
-    });
-    (read, copy.cut)
+    read.inspect_err(|_| tracing::error!("the second reader of messages panicked")).ok().map(|read| (read, copy.cut))
 }
 
 /// A copy, and where our leaves stand in it.
@@ -260,9 +257,9 @@ mod tests {
         );
         let all = [cut(&raw, "hello", Encoding::Identity), cut(&raw, &long, Encoding::Base64), cut(&raw, "more", Encoding::Identity)];
         assert!(shortened(raw.as_bytes(), &all, true).unwrap().text.len() < 2_000);
-        assert!(read(raw.as_bytes(), &all).is_empty(), "{:?}", read(raw.as_bytes(), &all));
+        assert!(read(raw.as_bytes(), &all).unwrap().is_empty(), "{:?}", read(raw.as_bytes(), &all));
         let left: Vec<(String, usize)> =
-            read(raw.as_bytes(), &all[..1]).into_iter().map(|leaf| (leaf.declared, leaf.bytes.len())).collect();
+            read(raw.as_bytes(), &all[..1]).unwrap().into_iter().map(|leaf| (leaf.declared, leaf.bytes.len())).collect();
         assert_eq!(left, [("a/b".to_owned(), 200 * 57), ("a/c".to_owned(), 4)]);
         for end in 0..raw.len() {
             read(&raw.as_bytes()[..end], &[]);
@@ -278,11 +275,11 @@ mod tests {
         let all = [cut(&raw, &text, Encoding::Identity), cut(&raw, "more", Encoding::Identity)];
         assert!(shortened(raw.as_bytes(), &all, true).unwrap().text.len() < 2_000);
         assert_eq!(shortened(raw.as_bytes(), &all, false).unwrap().text, raw.as_bytes());
-        assert!(read(raw.as_bytes(), &all).is_empty());
+        assert!(read(raw.as_bytes(), &all).unwrap().is_empty());
         // What it hands out is whole, though its place was cut short at first.
         let mut off = all;
         off[0].span.start += 1;
-        let handed: Vec<usize> = read(raw.as_bytes(), &off).iter().map(|leaf| leaf.bytes.len()).collect();
+        let handed: Vec<usize> = read(raw.as_bytes(), &off).unwrap().iter().map(|leaf| leaf.bytes.len()).collect();
         assert_eq!(handed, [text.len()]);
     }
 

@@ -7,7 +7,7 @@
 //! text for what is encoded in it. If it then finds anything that we did not cut out so, it reads all texts in full. Its result is taken apart by value, since dropping deeply nested messages
 //! as a whole would recurse.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -44,6 +44,8 @@ pub(crate) struct Cut {
     pub odd: bool,
     /// It is text by its type.
     pub text: bool,
+    /// It is a part in the most regular reading, or an attachment in another one.
+    pub file: bool,
 }
 
 /// A leaf that the other reader hands out and that we did not cut out so.
@@ -106,8 +108,9 @@ fn read_copy(raw: &[u8], known: &[Cut], texts: bool) -> Option<(Vec<Handed>, boo
 /// A copy, and where our leaves stand in it.
 struct Copy {
     text: Vec<u8>,
-    /// Place and encoding; and 0 for each place too: what is not decoded stands in the message as it is.
-    known: HashSet<(usize, usize, u8)>,
+    /// Place and encoding; and 0 for each place too: what is not decoded stands in the message as it is. With it, whether we have it as a
+    /// file.
+    known: HashMap<(usize, usize, u8), bool>,
     /// A text was cut short.
     cut: bool,
 }
@@ -171,9 +174,13 @@ fn shortened(raw: &[u8], known: &[Cut], texts: bool) -> Option<Copy> {
         Some((gap, len, before)) => at - before - (*len).min(at - gap),
         None => at,
     };
-    let place =
-        |cut: &&Cut| trimmed(&text, moved(cut.span.start), moved(cut.span.end)).map(|(start, end)| (start, end, kind(cut.encoding)));
-    let known = cuts.iter().filter_map(place).flat_map(|(start, end, kind)| [(start, end, kind), (start, end, 0)]).collect();
+    let mut known = HashMap::new();
+    for cut in &cuts {
+        let Some((start, end)) = trimmed(&text, moved(cut.span.start), moved(cut.span.end)) else { continue };
+        for kind in [kind(cut.encoding), 0] {
+            *known.entry((start, end, kind)).or_default() |= cut.file;
+        }
+    }
     Some(Copy { text, known, cut: cut_text })
 }
 
@@ -229,14 +236,18 @@ fn handed(copy: &Copy, part: &MessagePart, in_place: bool, bytes: &[u8]) -> Opti
         Theirs::QuotedPrintable => 2,
     };
     let place = trimmed(&copy.text, part.offset_body as usize, part.offset_end as usize);
-    let known = in_place && place.is_some_and(|(start, end)| copy.known.contains(&(start, end, encoding)));
-    if known || bytes.trim_ascii().is_empty() {
-        return None;
-    }
+    let known = place.and_then(|(start, end)| copy.known.get(&(start, end, encoding))).filter(|_| in_place);
     let name = part.attachment_name().map(str::to_owned);
     let declared = part.content_type().map(|kind| format!("{}/{}", kind.ctype(), kind.subtype().unwrap_or_default()).to_ascii_lowercase());
     let said = name.is_some() || part.content_disposition().is_some_and(|said| said.is_attachment());
-    Some(Handed { bytes: bytes.to_vec(), declared: declared.unwrap_or_default(), name, attachment: said && !part.is_encoding_problem })
+    let attachment = said && !part.is_encoding_problem;
+    let is_known = known.is_some_and(|file| *file || !attachment);
+    (!is_known && !bytes.trim_ascii().is_empty()).then(|| Handed {
+        bytes: bytes.to_vec(),
+        declared: declared.unwrap_or_default(),
+        name,
+        attachment,
+    })
 }
 
 #[cfg(test)]
@@ -245,7 +256,7 @@ mod tests {
 
     fn cut(raw: &str, body: &str, encoding: Encoding) -> Cut {
         let start = raw.find(body).unwrap();
-        Cut { span: Span { start, end: start + body.len() }, encoding, odd: false, text: true }
+        Cut { span: Span { start, end: start + body.len() }, encoding, odd: false, text: true, file: true }
     }
 
     #[test]

@@ -193,6 +193,9 @@ fn what_the_second_reader_alone_hands_out_is_a_part() {
     let message = read(raw.as_bytes());
     let part = message.parts.iter().find(|part| part.data == "hello").unwrap();
     assert_eq!(part.kind, PartKind::Reading);
+    // That we read its bytes as something without a name is not enough: rules go by names.
+    assert!(message.parts.iter().any(|part| part.data == "hello" && part.name.as_deref() == Some("a.com") && part.attachment));
+    assert!(ambiguous(&raw).iter().any(|(class, _)| *class == Class::Ambiguous), "{:?}", message.findings);
 }
 
 #[test]

@@ -7,8 +7,8 @@ seconds=${1:-600}
 command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is missing: cargo install cargo-fuzz" >&2; exit 1; }
 cargo +nightly fuzz build --fuzz-dir .
 # Names of readers, from the lists in the code.
-readers=$(grep -rhE -A2 'const [A-Z0-9_]+: (Reading|Container) =' ../src/content | sed -n 's/.*name: "\([a-z0-9_]*\)".*/reader:\1/p')
-for one in ${TARGETS:-command data bdat reply dsn journal configuration mime readings $readers}; do
+readers=$(grep -rhE -A2 'const [A-Z0-9_]+: (Reading|Container) =' ../src/content | sed -n 's/.*name: "\([a-z0-9_-]*\)".*/reader:\1/p')
+for one in ${TARGETS:-command data bdat reply dsn journal configuration mime readings sniff $readers}; do
 	target=${one%%:*}
 	MAILWEIR_FUZZ_READER=${one#reader:}
 	export MAILWEIR_FUZZ_READER

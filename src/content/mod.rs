@@ -72,13 +72,25 @@ pub fn methods() -> impl Iterator<Item = (&'static str, &'static str)> {
     readings.chain(unpack::CONTAINERS.iter().map(|container| (container.name, container.opens)))
 }
 
+/// What fields say of bytes: the file name, the media type in lower case, the charset; nothing by default.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Said<'a> {
+    /// The name it claims.
+    pub name: Option<&'a str>,
+    /// The type it claims.
+    pub declared: &'a str,
+    /// The charset it claims.
+    pub charset: &'a str,
+}
+
 /// Runs one of the [`methods`] alone over `data`, whatever it is: for fuzzing and measuring. Tells how much it found, `None` where there
 /// is no such method. Unlike [`decompose`] it lets a panic through.
-pub fn alone(name: &str, data: &Bytes, limits: &Limits) -> Option<usize> {
+pub fn alone(name: &str, said: Said<'_>, data: &Bytes, limits: &Limits) -> Option<usize> {
     let mut budget = limits::Budget::supervised(limits, Arc::new(Alone));
     let passwords = ["infected".to_owned()];
     let mut finds = find::Finds::new(&mut budget, limits.parts).with_passwords(&passwords);
-    let leaf = find::Leaf::new(data, None, "", "", sniff::true_type(data));
+    let Said { name: file, declared, charset } = said;
+    let leaf = find::Leaf::new(data, file, declared, charset, sniff::true_type(data));
     if let Some(reading) = mime::READINGS.iter().find(|reading| reading.name == name) {
         (reading.read)(&leaf, &mut finds);
     } else {

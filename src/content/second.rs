@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use sha2::{Digest, Sha256};
 
-use super::find::limit;
+use super::find::{Problem, limit};
 use super::forks::{ROOT, essence};
 use super::mime::second::{self, Handed};
 use super::work::{Blob, What, Work};
-use crate::mail::{PartId, PartKind};
+use crate::mail::{Part, PartId, PartKind, Reason};
 
 impl Work<'_> {
     /// Lets the second reader have its turn, once; true where it found more to do. After a limit it has none: what was built to exceed
@@ -21,7 +21,11 @@ impl Work<'_> {
         if self.has_limit() || !self.budget.look(self.raw.len()) {
             return false;
         }
-        let handed = second::read(&self.raw, &self.cut_out);
+        let Some(handed) = second::read(&self.raw, &self.cut_out) else {
+            let words = "A reader of this program failed on it";
+            self.note(Problem::unseen("content.fault", Reason::Malformed, words, "mail-parser"), Some(PartId(0)));
+            return false;
+        };
         if handed.is_empty() {
             return false;
         }
@@ -45,16 +49,27 @@ impl Work<'_> {
         found
     }
 
-    /// Those leaves whose content has not been seen; white space and control characters make no difference.
+    /// Those leaves whose content has not been seen; white space and control characters make no difference. An attachment wants a part
+    /// that is more than another reading of a text, or one itself: what rules go by is its name.
     fn unseen(&mut self, handed: Vec<Handed>) -> Vec<Handed> {
-        let exact = |leaf: &Handed| self.seen.contains_key(&<[u8; 32]>::from(Sha256::digest(&leaf.bytes)));
-        let new: Vec<Handed> = handed.into_iter().filter(|leaf| !exact(leaf)).collect();
+        let is_file = |part: &&Part| part.attachment || part.kind != PartKind::Reading;
+        let exact: HashSet<[u8; 32]> = self.parts.iter().filter(is_file).map(|part| part.sha256).collect();
+        let is_exact = |leaf: &Handed| {
+            let digest = <[u8; 32]>::from(Sha256::digest(&leaf.bytes));
+            if leaf.attachment { exact.contains(&digest) } else { self.seen.contains_key(&digest) }
+        };
+        let new: Vec<Handed> = handed.into_iter().filter(|leaf| !is_exact(leaf)).collect();
         let size: usize = self.parts.iter().map(|part| part.data.len()).sum();
         if new.is_empty() || !self.budget.look(size) {
             return new;
         }
-        let mut known: HashSet<[u8; 32]> = self.parts.iter().map(|part| essence(&part.data)).collect();
-        known.extend(self.parts.iter().filter_map(|part| part.text.as_deref()).map(|text| essence(text.as_bytes())));
-        new.into_iter().filter(|leaf| !known.contains(&essence(&leaf.bytes))).collect()
+        let mut known: HashSet<[u8; 32]> = HashSet::new();
+        let mut files: HashSet<[u8; 32]> = HashSet::new();
+        for part in &self.parts {
+            let both = [Some(essence(&part.data)), part.text.as_deref().map(|text| essence(text.as_bytes()))];
+            known.extend(both.into_iter().flatten());
+            files.extend(both.into_iter().flatten().filter(|_| is_file(&part)));
+        }
+        new.into_iter().filter(|leaf| !if leaf.attachment { &files } else { &known }.contains(&essence(&leaf.bytes))).collect()
     }
 }

@@ -229,7 +229,8 @@ impl Work<'_> {
         let first = decoded.next().unwrap_or_else(|| bytes.clone());
         let others: Vec<Bytes> = decoded.collect();
         let text = blob.declared.is_empty() || blob.declared.starts_with("text/");
-        self.cut_out.extend(blob.span.map(|span| Cut { span, encoding, odd: !others.is_empty(), text }));
+        let file = blob.attachment || task.way == Way::First;
+        self.cut_out.extend(blob.span.map(|span| Cut { span, encoding, odd: !others.is_empty(), text, file }));
         let may_differ = !others.is_empty() && blob.attachment && task.way != Way::Other;
         let differs = may_differ && !second::is_regular(bytes, encoding) && !second::is_footer(bytes);
         let (differ, same): (Vec<Bytes>, Vec<Bytes>) = others.into_iter().partition(|other| differs && other != bytes);

@@ -7,7 +7,7 @@
 //! text for what is encoded in it. If it then finds anything that we did not cut out so, it reads all texts in full. Its result is taken apart by value, since dropping deeply nested messages
 //! as a whole would recurse.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -44,6 +44,8 @@ pub(crate) struct Cut {
     pub odd: bool,
     /// It is text by its type.
     pub text: bool,
+    /// It is a part in the most regular reading, or an attachment in another one.
+    pub file: bool,
 }
 
 /// A leaf that the other reader hands out and that we did not cut out so.
@@ -133,8 +135,11 @@ pub(crate) fn is_simple(header: &[u8], known: &[Cut]) -> bool {
     encodings == 1 || (encodings == 0 && *encoding == Encoding::Identity)
 }
 
-/// Whether a value speaks of a structure.
+/// Whether a value speaks of a structure, or has anything in it that readers could take so.
 fn shapes(value: &[u8]) -> bool {
+    if value.iter().any(|c| matches!(c, b'(' | b'*' | b'?' | b'%' | b'\\')) {
+        return true;
+    }
     let value = value.to_ascii_lowercase();
     [&b"multipart"[..], b"message", b"boundary"].iter().any(|word| memmem::find(&value, word).is_some())
 }
@@ -148,31 +153,29 @@ const ENCODINGS: [(&[u8], Encoding); 5] = [
     (b"base64", Encoding::Base64),
 ];
 
-/// What the other reader hands out of `raw` beyond the leaves in `known`; empty where it is too long, or could cost too much.
-pub(crate) fn read(raw: &[u8], known: &[Cut]) -> Vec<Handed> {
-    let (all, cut) = read_copy(raw, known, true);
-    if all.is_empty() || !cut { all } else { read_copy(raw, known, false).0 }
+/// What the other reader hands out of `raw` beyond the leaves in `known`; empty where it is too long, or could cost too much. `None` where
+/// it panicked: then nobody knows what it would have handed out.
+pub(crate) fn read(raw: &[u8], known: &[Cut]) -> Option<Vec<Handed>> {
+    let (all, cut) = read_copy(raw, known, true)?;
+    if all.is_empty() || !cut { Some(all) } else { Some(read_copy(raw, known, false)?.0) }
 }
 
 /// The same, of a copy with texts cut short or not; and whether any was.
-fn read_copy(raw: &[u8], known: &[Cut], texts: bool) -> (Vec<Handed>, bool) {
-    let Some(copy) = shortened(raw, known, texts) else { return (Vec::new(), false) };
+fn read_copy(raw: &[u8], known: &[Cut], texts: bool) -> Option<(Vec<Handed>, bool)> {
+    let Some(copy) = shortened(raw, known, texts) else { return Some((Vec::new(), false)) };
     if memchr::memchr_iter(b':', &copy.text).count() > MAX_COLONS || announced(&copy.text) > MAX_NESTED {
-        return (Vec::new(), copy.cut);
+        return Some((Vec::new(), copy.cut));
     }
     let read = catch_unwind(AssertUnwindSafe(|| flatten(&copy)));
-    let read = read.unwrap_or_else(|_| {
-        tracing::warn!("the second reader of messages panicked");
-        Vec::new()
-    });
-    (read, copy.cut)
+    read.inspect_err(|_| tracing::error!("the second reader of messages panicked")).ok().map(|read| (read, copy.cut))
 }
 
 /// A copy, and where our leaves stand in it.
 struct Copy {
     text: Vec<u8>,
-    /// Place and encoding; and 0 for each place too: what is not decoded stands in the message as it is.
-    known: HashSet<(usize, usize, u8)>,
+    /// Place and encoding; and 0 for each place too: what is not decoded stands in the message as it is. With it, whether we have it as a
+    /// file.
+    known: HashMap<(usize, usize, u8), bool>,
     /// A text was cut short.
     cut: bool,
 }
@@ -236,9 +239,13 @@ fn shortened(raw: &[u8], known: &[Cut], texts: bool) -> Option<Copy> {
         Some((gap, len, before)) => at - before - (*len).min(at - gap),
         None => at,
     };
-    let place =
-        |cut: &&Cut| trimmed(&text, moved(cut.span.start), moved(cut.span.end)).map(|(start, end)| (start, end, kind(cut.encoding)));
-    let known = cuts.iter().filter_map(place).flat_map(|(start, end, kind)| [(start, end, kind), (start, end, 0)]).collect();
+    let mut known = HashMap::new();
+    for cut in &cuts {
+        let Some((start, end)) = trimmed(&text, moved(cut.span.start), moved(cut.span.end)) else { continue };
+        for kind in [kind(cut.encoding), 0] {
+            *known.entry((start, end, kind)).or_default() |= cut.file;
+        }
+    }
     Some(Copy { text, known, cut: cut_text })
 }
 
@@ -294,14 +301,18 @@ fn handed(copy: &Copy, part: &MessagePart, in_place: bool, bytes: &[u8]) -> Opti
         Theirs::QuotedPrintable => 2,
     };
     let place = trimmed(&copy.text, part.offset_body as usize, part.offset_end as usize);
-    let known = in_place && place.is_some_and(|(start, end)| copy.known.contains(&(start, end, encoding)));
-    if known || bytes.trim_ascii().is_empty() {
-        return None;
-    }
+    let known = place.and_then(|(start, end)| copy.known.get(&(start, end, encoding))).filter(|_| in_place);
     let name = part.attachment_name().map(str::to_owned);
     let declared = part.content_type().map(|kind| format!("{}/{}", kind.ctype(), kind.subtype().unwrap_or_default()).to_ascii_lowercase());
     let said = name.is_some() || part.content_disposition().is_some_and(|said| said.is_attachment());
-    Some(Handed { bytes: bytes.to_vec(), declared: declared.unwrap_or_default(), name, attachment: said && !part.is_encoding_problem })
+    let attachment = said && !part.is_encoding_problem;
+    let is_known = known.is_some_and(|file| *file || !attachment);
+    (!is_known && !bytes.trim_ascii().is_empty()).then(|| Handed {
+        bytes: bytes.to_vec(),
+        declared: declared.unwrap_or_default(),
+        name,
+        attachment,
+    })
 }
 
 #[cfg(test)]
@@ -310,7 +321,7 @@ mod tests {
 
     fn cut(raw: &str, body: &str, encoding: Encoding) -> Cut {
         let start = raw.find(body).unwrap();
-        Cut { span: Span { start, end: start + body.len() }, encoding, odd: false, text: true }
+        Cut { span: Span { start, end: start + body.len() }, encoding, odd: false, text: true, file: true }
     }
 
     #[test]
@@ -322,9 +333,9 @@ mod tests {
         );
         let all = [cut(&raw, "hello", Encoding::Identity), cut(&raw, &long, Encoding::Base64), cut(&raw, "more", Encoding::Identity)];
         assert!(shortened(raw.as_bytes(), &all, true).unwrap().text.len() < 2_000);
-        assert!(read(raw.as_bytes(), &all).is_empty(), "{:?}", read(raw.as_bytes(), &all));
+        assert!(read(raw.as_bytes(), &all).unwrap().is_empty(), "{:?}", read(raw.as_bytes(), &all));
         let left: Vec<(String, usize)> =
-            read(raw.as_bytes(), &all[..1]).into_iter().map(|leaf| (leaf.declared, leaf.bytes.len())).collect();
+            read(raw.as_bytes(), &all[..1]).unwrap().into_iter().map(|leaf| (leaf.declared, leaf.bytes.len())).collect();
         assert_eq!(left, [("a/b".to_owned(), 200 * 57), ("a/c".to_owned(), 4)]);
         for end in 0..raw.len() {
             read(&raw.as_bytes()[..end], &[]);
@@ -340,11 +351,11 @@ mod tests {
         let all = [cut(&raw, &text, Encoding::Identity), cut(&raw, "more", Encoding::Identity)];
         assert!(shortened(raw.as_bytes(), &all, true).unwrap().text.len() < 2_000);
         assert_eq!(shortened(raw.as_bytes(), &all, false).unwrap().text, raw.as_bytes());
-        assert!(read(raw.as_bytes(), &all).is_empty());
+        assert!(read(raw.as_bytes(), &all).unwrap().is_empty());
         // What it hands out is whole, though its place was cut short at first.
         let mut off = all;
         off[0].span.start += 1;
-        let handed: Vec<usize> = read(raw.as_bytes(), &off).iter().map(|leaf| leaf.bytes.len()).collect();
+        let handed: Vec<usize> = read(raw.as_bytes(), &off).unwrap().iter().map(|leaf| leaf.bytes.len()).collect();
         assert_eq!(handed, [text.len()]);
     }
 

@@ -193,6 +193,9 @@ fn what_the_second_reader_alone_hands_out_is_a_part() {
     let message = read(raw.as_bytes());
     let part = message.parts.iter().find(|part| part.data == "hello").unwrap();
     assert_eq!(part.kind, PartKind::Reading);
+    // That we read its bytes as something without a name is not enough: rules go by names.
+    assert!(message.parts.iter().any(|part| part.data == "hello" && part.name.as_deref() == Some("a.com") && part.attachment));
+    assert!(ambiguous(&raw).iter().any(|(class, _)| *class == Class::Ambiguous), "{:?}", message.findings);
 }
 
 #[test]
@@ -234,4 +237,16 @@ fn every_method_is_named_once() {
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), all);
+}
+
+#[test]
+fn a_second_reader_that_panics_is_told_of() {
+    // An assertion of mail-parser, which is there in the same builds as ours.
+    let inner = "Content-Type: message/rfc822\r\n\r\n";
+    let raw = format!("Content-Type: multipart/mixed; boundary=B\r\n\r\n--B\r\n{inner}{inner}\r\n--B--");
+    let message = read(raw.as_bytes());
+    let told: Vec<_> =
+        message.findings.iter().filter(|finding| finding.code == "content.fault").map(|finding| finding.class.clone()).collect();
+    let want = cfg!(debug_assertions).then_some(Class::CouldNotTell { reason: Reason::Malformed });
+    assert_eq!(told, Vec::from_iter(want), "{:?}", message.findings);
 }

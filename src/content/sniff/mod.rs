@@ -8,6 +8,7 @@
 mod containers;
 mod family;
 
+pub(crate) use containers::is_fat;
 pub(crate) use family::{differs, is_archive_name, is_text_name};
 use memchr::memmem;
 
@@ -63,6 +64,14 @@ pub(crate) const UNOPENED: &[&str] = &[
     "bzip3",
     "pea",
     "locked",
+    "ppmd",
+    "amiga",
+    "hap",
+    "nanozip",
+    "uc2",
+    "yaz",
+    "sqx",
+    "jarchive",
 ];
 
 /// Types told by two or three bytes and a field or two: enough for a file, not for bytes that were only guessed to be one.

@@ -95,6 +95,11 @@ impl Work<'_> {
             let problems = doubled.into_iter().chain(entity::header_problems(bytes, head)).chain(mime.problems());
             problems.for_each(|problem| self.note(problem, task.parent));
         }
+        let coded = coded_words(bytes, head);
+        if !coded.is_empty() && self.budget.decode(coded.len()) {
+            let blob = Blob::plain(coded.into(), PartKind::Reading, None);
+            self.push_other(What::Leaf(Box::new(blob)), task.parent, task.depth, ASIDE);
+        }
     }
 
     /// Queues an entity's body in every way: the first one now, others at the end.
@@ -279,6 +284,21 @@ impl Work<'_> {
         };
         self.note(problem, part);
     }
+}
+
+/// What stands in encoded words of the fields and is no language: ASCII without blanks.
+fn coded_words(bytes: &[u8], head: &header::Head) -> Vec<u8> {
+    /// Characters that people write without a blank, at most.
+    const LONGEST: usize = 50;
+    let mut all = Vec::new();
+    for value in head.fields.iter().filter_map(|field| bytes.get(field.value.clone())).filter(|value| words::has_word(value)) {
+        let text = words::decode(value);
+        if text.split(|c: char| !c.is_ascii_graphic()).any(|word| word.len() > LONGEST) {
+            all.extend_from_slice(text.as_bytes());
+            all.push(b'\n');
+        }
+    }
+    all
 }
 
 /// The fields of the message itself, decoded.

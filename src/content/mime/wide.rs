@@ -31,6 +31,8 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
         from = at + run * 2;
         if run >= LEAST {
             all.extend(data.get(at..from).unwrap_or_default().iter().step_by(2));
+            // With the zeros first, none follows the last character.
+            all.extend(data.get(from).filter(|c| shown(c)));
             all.push(b'\n');
         }
     }
@@ -52,7 +54,7 @@ mod tests {
         let junk = b"\x01\x02\x00\xff\xfe\x00\x00\x80";
         for string in [&little, &big] {
             let data = [&junk[..], string, junk].concat();
-            assert_eq!(found(READING.read, &data), [format!("\0\n{words}\n")]);
+            assert_eq!(found(READING.read, &data), [format!("\0\n{words}\n")], "{data:?}");
         }
         assert!(found(READING.read, &[&junk[..], &little[..20], junk].concat()).is_empty());
         assert!(found(READING.read, words.as_bytes()).is_empty());

@@ -94,7 +94,7 @@ const BY_TWO_BYTES: &[&str] =
     &["cpio", "Z", "lz", "ar", "deb", "rpm", "cab", "7z", "rar", "gz", "tar", "zst", "lz4", "msi", "bz2", "xz", "zip", "dmg", "iso"];
 
 /// Signatures at the start.
-const STARTS: [(&[u8], &str); 34] = [
+const STARTS: [(&[u8], &str); 35] = [
     (b"\x7fELF", "elf"),
     (b"\xfe\xed\xfa\xce", "macho"),
     (b"\xfe\xed\xfa\xcf", "macho"),
@@ -104,6 +104,7 @@ const STARTS: [(&[u8], &str); 34] = [
     (b"dex\n03", "dex"),
     (b"L\0\0\0\x01\x14\x02\0\0\0\0\0\xc0\0\0\0\0\0\0F", "lnk"),
     (b"%PDF-", "pdf"),
+    (b"%FDF-", "pdf"),
     (b"{\\rt", "rtf"),
     (b"\xe4\x52\x5c\x7b\x8c\xd8\xa7\x4d\xae\xb1\x53\x78\xd0\x29\x96\xd3", "one"),
     (b"ITSF\x03\0\0\0", "chm"),

@@ -81,7 +81,29 @@ impl Work<'_> {
             let both = (0..mime.types.len()).flat_map(|t| (0..mime.encodings.len()).map(move |e| (t, e)));
             ways.extend(both.map(|(t, e)| (i == 0, mime.label(t, e, odd.map(Odd::words)), What::Body(mime.clone(), t, e, body.clone()))));
         }
+        if let Some((_, head)) = heads.first()
+            && head.unended
+            && head.body >= bytes.len()
+            && let Some(body) = self.behind_line(&bytes)
+        {
+            let mime = Rc::new(Mime::read(&bytes, head, in_digest));
+            for e in (0..mime.encodings.len()).filter(|e| mime.encodings.get(*e) != Some(&Encoding::Identity)) {
+                self.push_other(What::Body(mime.clone(), 0, e, body.clone()), task.parent, task.depth, ASIDE);
+            }
+        }
         self.queue_ways(&task, node, ways);
+    }
+
+    /// What stands behind the boundary line that cuts off a header: its body, for those who look for boundaries in bodies only.
+    fn behind_line(&self, header: &Bytes) -> Option<Bytes> {
+        let span = self.place(header)?;
+        let rest = self.raw.slice(span.end..);
+        let start = rest.iter().take_while(|c| matches!(c, b'\r' | b'\n')).count();
+        let line = rest.slice(start..);
+        let end = memchr::memchr(b'\n', &line).filter(|_| line.starts_with(b"--"))?;
+        let body = line.slice(end + 1..);
+        let end = memchr::memmem::find(&body, b"\n--").map_or(body.len(), |at| at + 1);
+        Some(body.slice(..end))
     }
 
     /// Notes what the most regular header block says, and keeps it where it is that of the message.

@@ -64,6 +64,8 @@ const MARKS: &[(&[u8], &str)] = &[
     (b"\xab\xcd\0\x54", "sit"),
     (b"\x91\x33HF", "hap"),
     (b"MSCompress", "szdd"),
+    (b"# v2 git bundle\n", "gitpack"),
+    (b"# v3 git bundle\n", "gitpack"),
     (b"\xae\x01NanoZip", "nanozip"),
     (b"UC2\x1a", "uc2"),
     (b"Yaz0\0", "yaz"),
@@ -105,6 +107,12 @@ const WORDS: &[(&[u8], &str)] = &[
     (b"sqsh", "squashfs"),
     (b"LZIP", "lzip"),
     (b"RE~^", "rar"),
+    (b"PMag", "sit"),
+    (b"PMa4", "sit"),
+    (b"BCM!", "bzip3"),
+    (b"QDA0", "arc"),
+    (b"idska32", "installshield"),
+    (b"PACK\0\0\0\x02", "gitpack"),
 ];
 
 /// What kind of container it is, if it is one of these.

@@ -72,6 +72,7 @@ pub(crate) const UNOPENED: &[&str] = &[
     "yaz",
     "sqx",
     "jarchive",
+    "gitpack",
 ];
 
 /// Types told by two or three bytes and a field or two: enough for a file, not for bytes that were only guessed to be one.

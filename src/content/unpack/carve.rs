@@ -40,7 +40,7 @@ struct Kind {
     stream: bool,
 }
 
-const KINDS: [Kind; 21] = [
+const KINDS: [Kind; 22] = [
     Kind { name: "7z", mark: b"7z\xbc\xaf\x27\x1c", back: 0, fits: sevenz::is_start, sure: true, stream: false },
     Kind { name: "rar", mark: b"Rar!\x1a\x07", back: 0, fits: listed::is_rar, sure: true, stream: false },
     Kind { name: "cab", mark: b"MSCF\0\0\0\0", back: 0, fits: cab::is_header, sure: true, stream: false },
@@ -69,6 +69,7 @@ const KINDS: [Kind; 21] = [
     Kind { name: "cpio", mark: b"070701", back: 0, fits: cpio::is_header, sure: true, stream: true },
     Kind { name: "cpio", mark: b"070702", back: 0, fits: cpio::is_header, sure: true, stream: true },
     Kind { name: "cpio", mark: b"070707", back: 0, fits: cpio::is_header, sure: true, stream: true },
+    Kind { name: "ar", mark: b"!<arch>\n", back: 0, fits: |b| b.get(66..68) == Some(b"`\n"), sure: true, stream: true },
     Kind { name: "dmg", mark: b"koly\0\0\0\x04\0\0\x02\0", back: 0, fits: |_| true, sure: true, stream: false },
     Kind { name: "fat", mark: b"FAT12   ", back: 54, fits: sniff::is_fat, sure: true, stream: false },
     Kind { name: "fat", mark: b"FAT16   ", back: 54, fits: sniff::is_fat, sure: true, stream: false },
@@ -116,10 +117,10 @@ fn hands_on(true_type: &str) -> bool {
     sniff::is_zip(true_type) || matches!(true_type, "tar" | "ar" | "cpio" | "iso" | "rpm" | "tnef")
 }
 
-/// Whether a weak mark may be looked for: not in texts, which talk of it, nor in documents, which are read as what they are.
-fn may_hide(true_type: &str) -> bool {
+/// Whether a weak mark may be looked for: not in documents, which are read as what they are, nor one of letters in texts, which talk of it.
+fn may_hide(true_type: &str, kind: &Kind) -> bool {
     let document = matches!(true_type, "pdf" | "ole2" | "msi" | "one" | "chm");
-    !document && !hands_on(true_type) && !sniff::is_text(true_type)
+    !document && !hands_on(true_type) && !(sniff::is_text(true_type) && kind.mark.is_ascii())
 }
 
 fn open(leaf: &Leaf, finds: &mut Finds) {
@@ -133,7 +134,7 @@ fn open(leaf: &Leaf, finds: &mut Finds) {
         if letters && kind.mark.iter().any(|c| matches!(c, 0 | 0x1a | 0x80..)) {
             continue;
         }
-        if short || same_stream || !asked || !(kind.sure || may_hide(leaf.true_type)) {
+        if short || same_stream || !asked || !(kind.sure || may_hide(leaf.true_type, kind)) {
             continue;
         }
         let (mut opened, mut marks) = (0, 0);

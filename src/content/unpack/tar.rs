@@ -23,7 +23,7 @@ fn open(leaf: &Leaf, finds: &mut Finds) {
             continue;
         }
         if let Some(start) = strays.take()
-            && !finds.add(Item::Guess(data.slice(start..at - BLOCK)))
+            && !finds.add(Item::Guess(data.slice(start.max(BLOCK).min(at - BLOCK)..at - BLOCK)))
         {
             return;
         }
@@ -64,8 +64,9 @@ fn open(leaf: &Leaf, finds: &mut Finds) {
         at = end.div_ceil(BLOCK).saturating_mul(BLOCK);
     }
     let start = strays.unwrap_or(at.min(data.len()));
-    let left = data.slice(start..);
-    if start > 0 && left.iter().any(|c| *c != 0) {
+    // The first block alone is what makes a tar of it.
+    let left = data.slice(start.max(BLOCK).min(data.len())..);
+    if left.iter().any(|c| *c != 0) {
         finds.add(Item::Guess(left));
     }
 }

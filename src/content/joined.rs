@@ -17,6 +17,8 @@ const MOST: usize = 200;
 const SMALL: usize = 4 << 20;
 /// Marks of files in texts that go on in the next one.
 const MARKS: [&[u8]; 3] = [b"begin ", b"begin-base64 ", b"=ybegin "];
+/// What ends them.
+const ENDS: [&[u8]; 4] = [b"\nend", b"\rend", b"\n====", b"=yend"];
 
 impl Work<'_> {
     /// Puts pieces together, once; true where there were any.
@@ -55,7 +57,8 @@ impl Work<'_> {
             let parts: Vec<&&Part> = pieces.values().collect();
             let in_row = pieces.keys().zip(pieces.keys().skip(1)).all(|(a, b)| a + 1 == *b || *b == u32::MAX);
             // Numbered pictures and documents are files of their own: later pieces are nothing that is known.
-            let unknown = || parts.iter().skip(1).all(|part| matches!(part.true_type, "" | "text")) && parts.iter().all(|p| p.data.len() < SMALL);
+            let unknown =
+                || parts.iter().skip(1).all(|part| matches!(part.true_type, "" | "text")) && parts.iter().all(|p| p.data.len() < SMALL);
             if (2..=MOST).contains(&parts.len()) && in_row && (volume || unknown()) {
                 let name = stem.split('\0').next().map(|stem| stem.trim_end_matches(['.', '_', '-', ' ', '(']).to_owned());
                 found.push((name.filter(|name| !name.is_empty()), parts.iter().map(|part| part.data.clone()).collect()));
@@ -67,14 +70,20 @@ impl Work<'_> {
     /// The texts of the message from the one on in which an encoded file starts.
     fn texts(&self) -> Option<(Option<String>, Vec<Bytes>)> {
         let is_text = |part: &&Part| part.kind == PartKind::Leaf && matches!(part.true_type, "text" | "html" | "") && !part.data.is_empty();
-        let starts = |part: &&Part| {
-            let at_line = |at: usize| at == 0 || part.data.get(at - 1).is_some_and(|c| matches!(c, b'\n' | b'\r'));
-            MARKS.iter().any(|mark| memmem::find_iter(&part.data, mark).any(at_line))
-        };
         let all: Vec<&Part> = self.parts.iter().filter(is_text).take(MOST).collect();
-        let pieces: Vec<Bytes> = all.iter().skip_while(|part| !starts(part)).map(|part| part.data.clone()).collect();
-        (pieces.len() > 1).then_some((None, pieces))
+        let texts = all.iter().skip_while(|part| !goes_on(&part.data)).map(|part| part.data.clone());
+        // The line end before a boundary belongs to the boundary.
+        let pieces: Vec<Bytes> = texts.flat_map(|text| [text, Bytes::from_static(b"\r\n")]).collect();
+        (pieces.len() > 2).then_some((None, pieces))
     }
+}
+
+/// Whether an encoded file starts in a text and does not end there.
+fn goes_on(text: &[u8]) -> bool {
+    let at_line = |at: &usize| *at == 0 || text.get(at - 1).is_some_and(|c| matches!(c, b'\n' | b'\r'));
+    let begun = MARKS.iter().filter_map(|mark| memmem::rfind_iter(text, mark).find(at_line)).max();
+    let ends = |at: usize| ENDS.iter().any(|end| text.get(at..).is_some_and(|rest| memmem::find(rest, end).is_some()));
+    begun.is_some_and(|at| !ends(at)) || memmem::find(text, b"=ybegin part=").is_some()
 }
 
 /// What may tell a piece from its fellows in a name: all but the number, the number, and whether it is surely that of a piece.
@@ -114,14 +123,13 @@ fn places(name: &str) -> Vec<(String, u32, bool)> {
 
 #[cfg(test)]
 mod tests {
-    use base64::Engine;
-
     use super::super::{Limits, decompose};
 
     fn message(parts: &[(&str, &str)]) -> String {
         let part = |(name, content): &(&str, &str)| {
-            let coded = base64::engine::general_purpose::STANDARD.encode(content);
-            format!("--B\r\nContent-Type: application/octet-stream\r\nContent-Disposition: attachment; filename=\"{name}\"\r\nContent-Transfer-Encoding: base64\r\n\r\n{coded}\r\n")
+            format!(
+                "--B\r\nContent-Type: application/octet-stream\r\nContent-Disposition: attachment; filename=\"{name}\"\r\n\r\n{content}\r\n"
+            )
         };
         let parts: String = parts.iter().map(part).collect();
         format!("Content-Type: multipart/mixed; boundary=B\r\n\r\n{parts}--B--\r\n")
@@ -163,7 +171,7 @@ mod tests {
             lines[2..].join("\r\n")
         );
         let found = decompose(raw.into(), &Limits::default());
-        let whole = found.parts.iter().any(|part| part.data.windows(5).any(|w| w == b"begin") && part.data.ends_with(b"end"));
+        let whole = found.parts.iter().any(|part| part.data.windows(5).any(|w| w == b"begin") && part.data.ends_with(b"end\r\n"));
         assert!(whole);
     }
 }

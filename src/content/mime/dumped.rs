@@ -92,10 +92,13 @@ mod tests {
     fn dumps() {
         let letter = "Words of a letter";
         let rows: &[(&str, &[&str])] = &[
-            ("00000000: 576f 7264 7320 6f66 2061 206c 6574 7465  Words of a lette\n00000010: 72 r\n", &[letter, "oWdr sfoa  lteetr"]),
+            ("00000000: 576f 7264 7320 6f66 2061 206c 6574 7465  Words of a lette\n00000010: 72 r\n", &[letter, "oWdr sfoa l teetr"]),
             ("00000000  57 6f 72 64 73 20 6f 66  20 61 20 6c 65 74 74 65  |Words of a lette|\n00000010  72  |r|\n00000011\n", &[letter]),
             ("0000\t57 6f 72 64 73 20 6f 66  20 61 20 6c 65 74 74 65   Words of a lette\r\n0010\t72  r\r\n", &[letter]),
-            ("0000000 067527 062162 020163 063157 060440 066040 072145 062564\n0000020 000162\n", &["oWdr sfoa  lteet\0r", "Words of a letter\0"]),
+            (
+                "0000000 067527 062162 020163 063157 060440 066040 072145 062564\n0000020 000162\n",
+                &["oWdr sfoa l teet\0r", "Words of a letter\0"],
+            ),
             ("0000000 127 157 162 144 163 040 157 146 040 141 040 154 145 164 164 145\n0000020 162\n", &[letter]),
             ("n a.com\r\ne 0100 57 6F 72 64 73 20 6f 66 20 61 20 6c 65 74 74 65\r\ne 0110 72\r\nrcx\r\n", &[letter]),
             ("2026 was a year\n1234 or so\nabcdef ghi\n", &[]),

@@ -13,7 +13,8 @@ const BLANKS: [u8; 3] = [b'\t', b'\r', b'\n'];
 
 /// Whether strings may stand in it as they are: not where all is packed or pixels.
 fn may_hold(leaf: &Leaf) -> bool {
-    matches!(leaf.true_type, "" | "ole2" | "msi" | "exe" | "lnk" | "one" | "emf" | "wmf" | "swf" | "java" | "iso") && !sniff::is_text(leaf.true_type)
+    matches!(leaf.true_type, "" | "ole2" | "msi" | "exe" | "lnk" | "one" | "emf" | "wmf" | "swf" | "java" | "iso")
+        && !sniff::is_text(leaf.true_type)
 }
 
 fn read(leaf: &Leaf, finds: &mut Finds) {

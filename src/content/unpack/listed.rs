@@ -225,7 +225,9 @@ pub(super) fn is_sure_lzh(bytes: &[u8]) -> bool {
         let header = bytes.get(2..2 + usize::from(*bytes.first()?))?;
         Some(header.iter().fold(0u8, |sum, c| sum.wrapping_add(*c)) == *bytes.get(1)?)
     };
-    let plausible = || le16(bytes, 0).is_some_and(|size| (24..4096).contains(&size)) && le32(bytes, 7).is_some_and(|packed| size(packed) <= bytes.len());
+    let plausible = || {
+        le16(bytes, 0).is_some_and(|size| (24..4096).contains(&size)) && le32(bytes, 7).is_some_and(|packed| size(packed) <= bytes.len())
+    };
     is_lzh(bytes) && if level < 2 { sum() == Some(true) } else { plausible() }
 }
 

@@ -73,7 +73,8 @@ fn patches(text: &[u8], finds: &mut Finds) -> bool {
             let Some(decoded) = base85(line.get(1..).unwrap_or_default()) else { break };
             bytes.extend(decoded.into_iter().take(length));
         }
-        if !bytes.is_empty() && !(finds.look(bytes.len()) && finds.add_guess(bytes)) {
+        let goes_on = bytes.is_empty() || (finds.look(bytes.len()) && finds.add_guess(bytes));
+        if !goes_on {
             return false;
         }
     }

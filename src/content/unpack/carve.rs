@@ -120,7 +120,8 @@ fn hands_on(true_type: &str) -> bool {
 /// Whether a weak mark may be looked for: not in documents, which are read as what they are, nor one of letters in texts, which talk of it.
 fn may_hide(true_type: &str, kind: &Kind) -> bool {
     let document = matches!(true_type, "pdf" | "ole2" | "msi" | "one" | "chm");
-    !document && !hands_on(true_type) && !(sniff::is_text(true_type) && kind.mark.is_ascii())
+    let talks = sniff::is_text(true_type) && kind.mark.is_ascii();
+    !(document || talks || hands_on(true_type))
 }
 
 fn open(leaf: &Leaf, finds: &mut Finds) {

@@ -24,6 +24,7 @@ mod cuts;
 mod find;
 mod forks;
 mod html;
+mod joined;
 mod leaves;
 mod limits;
 mod mime;

@@ -81,7 +81,29 @@ impl Work<'_> {
             let both = (0..mime.types.len()).flat_map(|t| (0..mime.encodings.len()).map(move |e| (t, e)));
             ways.extend(both.map(|(t, e)| (i == 0, mime.label(t, e, odd.map(Odd::words)), What::Body(mime.clone(), t, e, body.clone()))));
         }
+        if let Some((_, head)) = heads.first()
+            && head.unended
+            && head.body >= bytes.len()
+            && let Some(body) = self.behind_line(&bytes)
+        {
+            let mime = Rc::new(Mime::read(&bytes, head, in_digest));
+            for e in (0..mime.encodings.len()).filter(|e| mime.encodings.get(*e) != Some(&Encoding::Identity)) {
+                self.push_other(What::Body(mime.clone(), 0, e, body.clone()), task.parent, task.depth, ASIDE);
+            }
+        }
         self.queue_ways(&task, node, ways);
+    }
+
+    /// What stands behind the boundary line that cuts off a header: its body, for those who look for boundaries in bodies only.
+    fn behind_line(&self, header: &Bytes) -> Option<Bytes> {
+        let span = self.place(header)?;
+        let rest = self.raw.slice(span.end..);
+        let start = rest.iter().take_while(|c| matches!(c, b'\r' | b'\n')).count();
+        let line = rest.slice(start..);
+        let end = memchr::memchr(b'\n', &line).filter(|_| line.starts_with(b"--"))?;
+        let body = line.slice(end + 1..);
+        let end = memchr::memmem::find(&body, b"\n--").map_or(body.len(), |at| at + 1);
+        Some(body.slice(..end))
     }
 
     /// Notes what the most regular header block says, and keeps it where it is that of the message.
@@ -94,6 +116,11 @@ impl Work<'_> {
             let doubled = if is_root { entity::doubled_fields(bytes, head) } else { Vec::new() };
             let problems = doubled.into_iter().chain(entity::header_problems(bytes, head)).chain(mime.problems());
             problems.for_each(|problem| self.note(problem, task.parent));
+        }
+        let coded = coded_words(bytes, head);
+        if !coded.is_empty() && self.budget.decode(coded.len()) {
+            let blob = Blob::plain(coded.into(), PartKind::Reading, None);
+            self.push_other(What::Leaf(Box::new(blob)), task.parent, task.depth, ASIDE);
         }
     }
 
@@ -280,6 +307,21 @@ impl Work<'_> {
         };
         self.note(problem, part);
     }
+}
+
+/// What stands in encoded words of the fields and is no language: ASCII without blanks.
+fn coded_words(bytes: &[u8], head: &header::Head) -> Vec<u8> {
+    /// Characters that people write without a blank, at most.
+    const LONGEST: usize = 50;
+    let mut all = Vec::new();
+    for value in head.fields.iter().filter_map(|field| bytes.get(field.value.clone())).filter(|value| words::has_word(value)) {
+        let text = words::decode(value);
+        if text.split(|c: char| !c.is_ascii_graphic()).any(|word| word.len() > LONGEST) {
+            all.extend_from_slice(text.as_bytes());
+            all.push(b'\n');
+        }
+    }
+    all
 }
 
 /// The fields of the message itself, decoded.

@@ -121,6 +121,8 @@ pub(super) struct Work<'l> {
     pub(super) cut_out: Vec<mime::second::Cut>,
     /// The second reader has had its turn.
     pub(super) read_twice: bool,
+    /// Pieces of files have been put together.
+    pub(super) joined: bool,
 }
 
 impl<'l> Work<'l> {
@@ -146,6 +148,7 @@ impl<'l> Work<'l> {
             readings: Readings::new(),
             cut_out: Vec::new(),
             read_twice: false,
+            joined: false,
         }
     }
 
@@ -162,7 +165,7 @@ impl<'l> Work<'l> {
 
     /// Works until nothing is left to do or a limit of the whole message is reached.
     pub(super) fn run(mut self) -> Message {
-        while self.work() && (self.read_again() || self.unlock()) {}
+        while self.work() && (self.join_pieces() || self.read_again() || self.unlock()) {}
         self.judge_forks();
         if self.urls.cut {
             self.note(Problem::note("mime.limit.urls", "More links than are kept", ""), None);

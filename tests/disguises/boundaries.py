@@ -141,6 +141,8 @@ def lines(payload):
     add("no-first", "no first delimiter", mail(thing + b"--" + B + CRLF + TEXT + b"--" + B + b"--\r\n"), ("entity",))
     add("only-end", "an end and nothing else", mail(thing + b"--" + B + b"--\r\n"), ("entity",))
     add("no-lines", "no delimiters at all", mail(thing), ("entity",))
+    add("in-part-header", "the end in the header of the attachment", mail(body(TEXT, thing.replace(b"Content-Transfer-Encoding", b"--" + B + b"--\r\nContent-Transfer-Encoding"))))
+    add("ends-part-header", "the end where the header of the attachment ought to end", mail(body(TEXT, thing.replace(CRLF * 2, CRLF + b"--" + B + b"--" + CRLF * 2, 1), last=False)))
     add("preamble", "the attachment before the first delimiter", mail(thing + CRLF + body(TEXT)), ("entity",))
     add("preamble-uu", "uuencode before the first delimiter", mail(uu(payload) + CRLF + body(TEXT)), ("uudecode",))
     add("epilogue", "the attachment behind the end", mail(body(TEXT) + CRLF + thing), ("entity",))

@@ -229,6 +229,7 @@ def others(payload):
         ("short-lines", "three bytes a line",
          b"begin 644 p\r\n" + b"".join(binascii.b2a_uu(payload[at : at + 3]).rstrip() + CRLF for at in range(0, len(payload), 3)) + b"`\r\nend\r\n"),
         ("checksum-char", "a checksum character behind each line", CRLF.join(row + b"K" if row[:1] in b"M7" and row else row for row in rows)),
+        ("junk-behind", "marks behind the code of each line", CRLF.join(row + b"=3D" if row[:1] in b"M7" and row else row for row in rows)),
         ("quoted-reply", "in a reply, quoted with > ", CRLF.join(b"> " + row for row in rows[:-1]) + CRLF),
         ("empty-lines", "empty lines in between", (CRLF * 2).join(rows)),
         ("two-files", "behind another file", uu(b"nothing of note in this one", b"a.txt") + plain),
@@ -283,4 +284,27 @@ def others(payload):
     shelf.add("no-banner", "without its first line", multi(TEXT, leaf(payload, encoding=b"", kind=b'Content-Type: application/mac-binhex40; name="p.hqx"\r\n',
               body=hexed.split(CRLF, 2)[2])), ("binhex",))
     shelf.add("runs", "with a run of a repeated byte before it", whole(binhex(b"A" * 200 + payload)), ("binhex",))
+    made += shelf.made
+    shelf = Shelf("rare", "rarer codings")
+    for name, coded in (("base32", base64.b32encode(payload)), ("ascii85", base64.a85encode(payload, adobe=True)), ("base85", base64.b85encode(payload))):
+        file = b'Content-Type: application/octet-stream; name="p.txt"\r\n'
+        shelf.add(name, f"a file in {name}", multi(TEXT, leaf(b"", kind=file, body=b64(coded))), (name,))
+        shelf.add(f"{name}-cte", f"as the transfer encoding {name}", multi(TEXT, leaf(b"", encoding=b"Content-Transfer-Encoding: x-" + name.encode() + CRLF, body=coded + CRLF)), (name,))
+    dumps = [("%08x: " % at, "%04x\t" % at, payload[at : at + 16].hex(" ")) for at in range(0, len(payload), 16)]
+    for name, column in (("xxd", 0), ("certutil", 1)):
+        dump = "".join(row[column] + row[2] + "  ....\r\n" for row in dumps).encode()
+        shelf.add(f"dump-{name}", f"a hexadecimal dump as of {name}", whole(dump), ("dumped",))
+    made += shelf.made
+    shelf = Shelf("pieces", "a file in pieces")
+    cut = (payload[:20], payload[20:45], payload[45:])
+    for name, files in (
+        ("volumes", ("p.com.001", "p.com.002", "p.com.003")),
+        ("parts", ("p.part1", "p.part2", "p.part3")),
+        ("split", ("xaa", "xab", "xac")),
+        ("numbered", ("p (1 of 3).bin", "p (2 of 3).bin", "p (3 of 3).bin")),
+    ):
+        parts = [leaf(piece, kind=b"Content-Type: application/octet-stream\r\n", placed=b'Content-Disposition: attachment; filename="' + file.encode() + b'"\r\n') for file, piece in zip(files, cut)]
+        shelf.add(name, f"attachments {files[0]}, {files[1]}, {files[2]}", multi(TEXT, *parts), ("joined",))
+    texts = [b"Content-Type: text/plain\r\n\r\n" + CRLF.join(half) + CRLF for half in (rows[:2], rows[2:])]
+    shelf.add("uu", "uuencoded, in two texts", multi(*texts), ("joined", "uudecode"))
     return made + shelf.made

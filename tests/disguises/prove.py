@@ -41,6 +41,15 @@ def python_email(paths, undecoded=False):
                     continue
 
 
+def put_together(paths):
+    """What `cat` and `copy /b` make of the attachments in the order of their names, and of the texts in theirs."""
+    for name, path in paths.items():
+        leaves = [part for part in email.message_from_bytes(path.read_bytes()).walk() if not part.is_multipart()]
+        named = sorted((part for part in leaves if part.get_filename()), key=lambda part: part.get_filename())
+        for those in (named, [part for part in leaves if not part.get_filename()]):
+            yield name, (b"" if those is named else b"\r\n").join(part.get_payload(decode=True) or b"" for part in those)
+
+
 def in_one_process(words):
     """A decoder that is given the paths of all messages on its standard input."""
     return lambda paths: read_batch(words(), paths)
@@ -117,6 +126,7 @@ def postal_mime():
 DECODERS = {
     "python": (python_email, "python3"),
     "python-raw": (lambda paths: python_email(paths, undecoded=True), "python3"),
+    "python-joined": (put_together, "python3"),
     "perl": (in_one_process(lambda: ["perl", str(HERE / "decode.pl")]), "perl"),
     "munpack": (unpacks(lambda path, folder: ["munpack", "-q", "-f", "-t", "-C", folder, path]), "munpack"),
     "ripmime": (unpacks(lambda path, folder: ["ripmime", "-i", path, "-d", folder, "--overwrite"]), "ripmime"),
@@ -147,6 +157,9 @@ def prove(disguises, folder, containers=None):
         for decoder, bodies in parts[disguise.name].items():
             # Bodies whose transfer encoding nobody decoded count only where a step says that it decodes them.
             if (decoder == "python-raw") != (disguise.steps[:1] == ("raw",)):
+                continue
+            # So do pieces that nobody put together.
+            if (decoder == "python-joined") != (disguise.steps[:1] == ("joined",)):
                 continue
             bodies = list(dict.fromkeys(bodies))
             for step in disguise.steps:

@@ -254,9 +254,20 @@ def codec(name):
     return lambda raw: [raw.decode(name).encode("utf-8", "surrogatepass")]
 
 
+def dumped(raw):
+    """What xxd makes of a dump."""
+    rows = re.findall(rb"(?m)^[0-9a-f]{4,8}(?::|\t) *((?:[0-9a-f]{2} ?)+)", raw)
+    yield bytes.fromhex(b"".join(rows).replace(b" ", b"").decode())
+
+
 STEPS = {
     "base64": from_base64,
     "base64url": from_base64url,
+    "base32": lambda raw: [base64.b32decode(raw.strip(), casefold=True)],
+    "ascii85": lambda raw: [base64.a85decode(raw.strip(), adobe=True)],
+    "base85": lambda raw: [base64.b85decode(raw.strip())],
+    "dumped": dumped,
+    "joined": lambda raw: [raw],
     "quopri": lambda raw: [quopri.decodestring(raw)],
     "parts": with_boundary(b"=_part_7731"),
     "parts-in": with_boundary(b"in"),

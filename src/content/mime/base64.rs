@@ -63,6 +63,8 @@ pub(crate) enum Style {
     Masked,
     /// `=` takes a place in its group of four, wherever it stands.
     Slots,
+    /// `=` is a letter of the value 0, as `A` is.
+    Zeros,
 }
 
 /// Decoded bytes and what was seen on the way.
@@ -202,6 +204,7 @@ fn value(c: u8, style: Style) -> u8 {
     match (style, c) {
         (Style::Url, b'-') => 62,
         (Style::Url, b'_') | (Style::Comma, b',') => 63,
+        (Style::Zeros, b'=') => 0,
         (Style::Masked, c) => TABLE[(c & 0x7f) as usize],
         _ => TABLE[c as usize],
     }

@@ -43,6 +43,8 @@ pub(crate) enum Rule {
     Prefix,
     /// `--boundary` anywhere in a line.
     Anywhere,
+    /// As strict, but not in the header of a part, where no empty line has come yet.
+    NotInHeader,
 }
 
 impl Rule {
@@ -55,6 +57,7 @@ impl Rule {
             Self::AnyCase => "in any case",
             Self::Prefix => "whatever follows on the line",
             Self::Anywhere => "anywhere in a line",
+            Self::NotInHeader => "not in the header of a part",
         }
     }
 }
@@ -85,6 +88,8 @@ pub(crate) fn layouts(body: &[u8], boundary: &[u8], max_parts: usize) -> Vec<Lay
     let other_case = marks.iter().any(|mark| !mark.same_case);
     let loose = marks.iter().any(|mark| mark.at_start && !mark.exact);
     let inside = marks.iter().any(|mark| !mark.at_start);
+    let plain: Vec<&Mark> = marks.iter().filter(strict).collect();
+    let in_header = plain.windows(2).any(|pair| !pair[0].closing && is_header_only(body, pair[0], pair[1]));
     let rules = [
         (Rule::Strict, true),
         (Rule::PastClose, past_close),
@@ -92,6 +97,7 @@ pub(crate) fn layouts(body: &[u8], boundary: &[u8], max_parts: usize) -> Vec<Lay
         (Rule::AnyCase, other_case),
         (Rule::Prefix, loose),
         (Rule::Anywhere, inside),
+        (Rule::NotInHeader, in_header),
     ];
     let used = rules.into_iter().filter(|(_, used)| *used).map(|(rule, _)| rule);
     let mut all: Vec<Layout> = used.filter_map(|rule| layout(body, &marks, rule)).collect();
@@ -174,9 +180,20 @@ fn trim_one_line_end(text: &[u8]) -> &[u8] {
     if trimmed.len() == text.len() { text.strip_suffix(b"\r").unwrap_or(text) } else { trimmed }
 }
 
+/// Whether a header starts behind a mark and has not ended before the next.
+fn is_header_only(body: &[u8], mark: &Mark, next: &Mark) -> bool {
+    let text = body.get(mark.after..next.before).unwrap_or_default();
+    super::loose::starts_field(text) && !has_empty_line(text)
+}
+
+/// Whether a line of `text` other than its first is empty; read only as far as that one.
+fn has_empty_line(text: &[u8]) -> bool {
+    memchr::memchr_iter(b'\n', text).any(|at| matches!(text.get(at + 1..), Some([b'\n', ..] | [b'\r', b'\n', ..])))
+}
+
 fn layout(body: &[u8], marks: &[Mark], rule: Rule) -> Option<Layout> {
     let counts = |mark: &&Mark| match rule {
-        Rule::Strict | Rule::PastClose => mark.same_case && mark.at_start && mark.exact,
+        Rule::Strict | Rule::PastClose | Rule::NotInHeader => mark.same_case && mark.at_start && mark.exact,
         Rule::NoClose => mark.same_case && mark.at_start && mark.exact && !mark.closing,
         Rule::AnyCase => mark.at_start && mark.exact,
         Rule::Prefix => mark.same_case && mark.at_start,
@@ -191,6 +208,13 @@ fn layout(body: &[u8], marks: &[Mark], rule: Rule) -> Option<Layout> {
             layout.closed = true;
             layout.epilogue = mark.after..body.len();
             break;
+        }
+        if rule == Rule::NotInHeader {
+            let mut header = marks.peek().is_some_and(|next| is_header_only(body, mark, next));
+            while header && let Some(over) = marks.next() {
+                let text = |next: &&Mark| body.get(over.before..next.before);
+                header = marks.peek().and_then(text).is_some_and(|text| !has_empty_line(text));
+            }
         }
         let end = marks.peek().map_or(body.len(), |next| next.before.max(mark.after));
         layout.parts.push(mark.after..end);
@@ -242,6 +266,16 @@ mod tests {
             ("--B\r\n1\r\n--Bx\r\n2", "B", &[(Strict, &["", "1\r\n--Bx\r\n2", ""]), (Prefix, &["", "1", "2", ""])]),
             ("--B\r\n1\r\n--b\r\n2", "B", &[(Strict, &["", "1\r\n--b\r\n2", ""]), (AnyCase, &["", "1", "2", ""])]),
             ("--B\r\n1 --B\r\n2", "B", &[(Strict, &["", "1 --B\r\n2", ""]), (Anywhere, &["", "1 ", "2", ""])]),
+            (
+                "--B\r\nContent-Type: a/b\r\n--B--\r\nX: y\r\n\r\n2\r\n--B--",
+                "B",
+                &[
+                    (Strict, &["", "Content-Type: a/b", "X: y\r\n\r\n2\r\n--B--"]),
+                    (PastClose, &["", "Content-Type: a/b", "X: y\r\n\r\n2", "", ""]),
+                    (NoClose, &["", "Content-Type: a/b\r\n--B--\r\nX: y\r\n\r\n2\r\n--B--", ""]),
+                    (NotInHeader, &["", "Content-Type: a/b\r\n--B--\r\nX: y\r\n\r\n2", ""]),
+                ],
+            ),
             ("--\r\n1\r\n----x\r\n----\r\n", "", &[(Strict, &["", "1\r\n----x", ""])]),
         ];
         for (body, boundary, want) in rows {

@@ -6,10 +6,12 @@
 mod apple;
 pub(crate) mod base64;
 mod base64_text;
+mod based;
 mod binhex;
 pub(crate) mod boundary;
 pub(crate) mod charset;
 mod cms;
+mod dumped;
 mod ebcdic;
 mod embedded;
 pub(crate) mod ends;
@@ -33,6 +35,7 @@ pub(crate) mod second;
 mod smuggled;
 pub(crate) mod transfer;
 mod uuencode;
+mod wide;
 pub(crate) mod words;
 mod yenc;
 
@@ -68,6 +71,9 @@ pub(crate) const READINGS: &[Reading] = &[
     folded::READING,
     marked::READING,
     hexfile::READING,
+    dumped::READING,
+    based::READING,
+    wide::READING,
     smuggled::READING,
 ];
 

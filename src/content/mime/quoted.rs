@@ -48,6 +48,23 @@ pub(crate) fn decode(text: &[u8], bad: Bad) -> (Vec<u8>, usize) {
     (out, wrong)
 }
 
+/// The text without its soft line breaks, for readers that take these out before they look for escapes.
+pub(crate) fn without_breaks(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = memchr(b'=', rest) {
+        let (plain, escape) = rest.split_at(at);
+        out.extend_from_slice(plain);
+        let behind = escape.get(1..).unwrap_or_default();
+        rest = soft_break(behind).unwrap_or_else(|| {
+            out.push(b'=');
+            behind
+        });
+    }
+    out.extend_from_slice(rest);
+    out
+}
+
 /// What follows a soft line break, where `rest` (after the `=`) starts with one: blanks, then a line end or nothing more.
 fn soft_break(rest: &[u8]) -> Option<&[u8]> {
     let blanks = rest.iter().take_while(|c| matches!(c, b' ' | b'\t')).count();

@@ -1,6 +1,7 @@
 //! Transfer decoding (RFC 2045 section 6): each way in which a client may decode a body.
 
 use bytes::Bytes;
+use memchr::memmem;
 
 use super::super::find::{Finds, Problem};
 use super::base64::{self, Decoded, Style};
@@ -10,6 +11,8 @@ use super::uuencode;
 
 /// Shortest body that is tried as base64 under an unknown encoding.
 const LEAST: usize = 16;
+/// The byte order mark of UTF-8.
+const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// All different decodings of `body`, the most usual first; never empty. Limits reached and odd places go to `finds`.
 pub(crate) fn decodings(body: &Bytes, encoding: Encoding, finds: &mut Finds) -> Vec<Bytes> {
@@ -95,6 +98,7 @@ fn odd_styles(decoded: &Decoded) -> Vec<Style> {
     let rows = [
         (decoded.after_pad, Style::Through),
         (decoded.after_pad, Style::Slots),
+        (decoded.after_pad, Style::Zeros),
         (decoded.ragged, Style::Lines),
         (decoded.url, Style::Url),
         (decoded.comma && !decoded.junk_after_pad, Style::Comma),
@@ -116,7 +120,23 @@ fn from_quoted(body: &Bytes, finds: &mut Finds) -> Vec<Bytes> {
                 all.push(quoted::decode(body, bad).0.into());
             }
         }
+        // An escape may be cut by a soft line break.
+        if finds.look(body.len() * 2) {
+            all.push(quoted::decode(&quoted::without_breaks(body), Bad::Keep).0.into());
+        }
         all.push(body.clone());
+    }
+    // Readers that decode line by line lose a byte order mark at a line's start.
+    if memmem::find(body, MARK).is_some() && finds.look(body.len()) {
+        let pieces: Vec<&[u8]> = memmem::find_iter(body.as_ref(), MARK)
+            .chain([body.len()])
+            .scan(0, |from, at| {
+                let piece = body.get(*from..at);
+                *from = at + MARK.len();
+                piece
+            })
+            .collect();
+        all.push(quoted::decode(&pieces.concat(), Bad::Keep).0.into());
     }
     once(all)
 }

@@ -69,8 +69,8 @@ pub(super) fn has_file(body: &[u8]) -> bool {
 /// All lines of a body that could be uuencoded, without a line that starts a file.
 pub(super) fn bare(body: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    for line in body.split(|c| *c == b'\n').map(<[u8]>::trim_ascii_end) {
-        if let Some((length, text)) = uu_line(line)
+    for line in body.split(|c| matches!(c, b'\n' | b'\r')).map(<[u8]>::trim_ascii_end) {
+        if let Some((length, text)) = uu_line(line).or_else(|| junk_behind(line))
             && text.len() + 2 >= (length * 4).div_ceil(3)
         {
             decode_line(text, length, UU, &mut out);
@@ -120,7 +120,7 @@ fn begin(text: &[u8]) -> Option<Begin<'_>> {
     let digits = words.iter().take_while(|c| c.is_ascii_digit()).count();
     let name = words.get(digits..)?;
     // Without a mode what follows is all name.
-    let ok = digits <= 8 && (digits == 0 || name.first().is_none_or(|c| matches!(c, b' ' | b'\t')));
+    let ok = digits <= 8 && (digits == 0 || digits >= 3 || name.first().is_none_or(|c| matches!(c, b' ' | b'\t')));
     let name = Some(name.trim_ascii()).filter(|name| !name.is_empty()).map(|name| String::from_utf8_lossy(name).into_owned());
     let regular = indent.is_empty() && word == b"begin" && digits >= 3 && name.is_some();
     ok.then_some(Begin { indent, name, is_base64, regular, body })
@@ -143,7 +143,7 @@ fn lines(begin: &Begin) -> (Vec<u8>, usize) {
     let mut at = 0;
     let (mut full, mut ended, mut odd) = (false, false, 0);
     while let Some(rest) = begin.body.get(at..).filter(|rest| !rest.is_empty()) {
-        let next = memchr::memchr(b'\n', rest).map_or(rest.len(), |n| n + 1);
+        let next = memchr::memchr2(b'\n', b'\r', rest).map_or(rest.len(), |n| n + 1);
         let line = rest.get(..next).unwrap_or_default();
         let line = line.strip_prefix(begin.indent).unwrap_or(line).trim_ascii_end();
         ended = line == b"end" || (!begin.regular && line == b"END");
@@ -154,7 +154,7 @@ fn lines(begin: &Begin) -> (Vec<u8>, usize) {
         if ended {
             break;
         }
-        match uu_line(line) {
+        match uu_line(line).or_else(|| junk_behind(line).filter(|_| begin.regular)) {
             Some((length, text)) => {
                 full |= text.len() >= (length * 4).div_ceil(3);
                 decode_line(text, length, UU, &mut out);
@@ -185,12 +185,20 @@ fn uu_line(line: &[u8]) -> Option<(usize, &[u8])> {
     (fits && line.iter().all(|c| (b' '..=b'`').contains(c))).then_some((length, text))
 }
 
+/// The same for a line with more behind its code than any writer puts there: readers look no further than the length says.
+fn junk_behind(line: &[u8]) -> Option<(usize, &[u8])> {
+    let (length, text) = line.split_first().filter(|(length, _)| (b' '..=b'`').contains(length))?;
+    let length = usize::from(length.wrapping_sub(b' ') & 63);
+    let code = text.get(..(length * 4).div_ceil(3)).filter(|_| length > 0)?;
+    code.iter().all(|c| (b' '..=b'`').contains(c)).then_some((length, code))
+}
+
 /// xxencode: lines of exactly the length that they say, in letters of its alphabet only, so that nothing else is taken for one.
 fn xx_lines(begin: &Begin) -> (Vec<u8>, usize) {
     let mut out = Vec::new();
     let mut at = 0;
     while let Some(rest) = begin.body.get(at..).filter(|rest| !rest.is_empty()) {
-        let next = memchr::memchr(b'\n', rest).map_or(rest.len(), |n| n + 1);
+        let next = memchr::memchr2(b'\n', b'\r', rest).map_or(rest.len(), |n| n + 1);
         let line = rest.get(..next).unwrap_or_default();
         let line = line.strip_prefix(begin.indent).unwrap_or(line).trim_ascii_end();
         at += next;

@@ -47,7 +47,7 @@ pub(crate) fn decode(value: &[u8]) -> String {
 }
 
 /// Whether an encoded word may stand in a text.
-pub(super) fn has_word(text: &[u8]) -> bool {
+pub(crate) fn has_word(text: &[u8]) -> bool {
     memchr::memchr_iter(b'=', text).any(|at| text.get(at + 1) == Some(&b'?'))
 }
 

@@ -55,6 +55,37 @@ const MARKS: &[(&[u8], &str)] = &[
     (b"070707", "cpio"),
     (b"\xc7\x71", "cpio"),
     (b"\x71\xc7", "cpio"),
+    (b"pbzx\0\0", "xar"),
+    (b"\x8f\xaf\xac\x84", "ppmd"),
+    (b"PP20", "amiga"),
+    (b"XPKF\0", "amiga"),
+    (b"LZX\0", "amiga"),
+    (b"DMS!\0", "amiga"),
+    (b"\xab\xcd\0\x54", "sit"),
+    (b"\x91\x33HF", "hap"),
+    (b"MSCompress", "szdd"),
+    (b"# v2 git bundle\n", "gitpack"),
+    (b"# v3 git bundle\n", "gitpack"),
+    (b"\xae\x01NanoZip", "nanozip"),
+    (b"UC2\x1a", "uc2"),
+    (b"Yaz0\0", "yaz"),
+    (b"Yay0\0", "yaz"),
+    (b"XFSB\0", "disk"),
+    (b"\x3a\xff\x26\xed\x01\0", "disk"),
+    (b"ER\x02\0", "disk"),
+    (b"-rom1fs-", "disk"),
+    (b"UBI#\x01", "disk"),
+    (b"\x31\x18\x10\x06", "disk"),
+    (b"\x85\x19\x03\x20", "disk"),
+    (b"EVF\x09\r\n\xff\0", "disk"),
+    (b"sprs\0\0\0", "dmg"),
+    (b"WithoutFreeSpace", "disk"),
+    (b"WithouFreSpacExt", "disk"),
+    (b"DAA\0\0", "cdimage"),
+    (b"IsZ!", "cdimage"),
+    (b"CISO\0", "cdimage"),
+    (b"CISO\x18", "cdimage"),
+    (b"MEDIA DESCRIPTOR\x01", "cdimage"),
     (b"MSCF", "cab"),
     (b"\x60\xea", "arj"),
     (b"\x1f\x9d", "compress"),
@@ -76,6 +107,12 @@ const WORDS: &[(&[u8], &str)] = &[
     (b"sqsh", "squashfs"),
     (b"LZIP", "lzip"),
     (b"RE~^", "rar"),
+    (b"PMag", "sit"),
+    (b"PMa4", "sit"),
+    (b"BCM!", "bzip3"),
+    (b"QDA0", "arc"),
+    (b"idska32", "installshield"),
+    (b"PACK\0\0\0\x02", "gitpack"),
 ];
 
 const MARKS_START_WITH: [bool; 256] = super::firsts(MARKS);
@@ -112,7 +149,7 @@ fn makes_sense(data: &[u8], name: &str) -> bool {
 fn inside(data: &[u8]) -> Option<&'static str> {
     let at = |offset: usize, mark: &[u8]| data.get(offset..).is_some_and(|rest| rest.starts_with(mark));
     let last = |offset: usize, mark: &[u8]| data.len().checked_sub(offset).is_some_and(|start| start > 0 && at(start, mark));
-    let rows: [(bool, &str); 17] = [
+    let rows: [(bool, &str); 25] = [
         (unpack::listed::is_lzh(data), "lzh"),
         (at(7, b"**ACE**"), "ace"),
         (at(20, b"\xdc\xa7\xc4\xfd"), "zoo"),
@@ -124,6 +161,14 @@ fn inside(data: &[u8]) -> Option<&'static str> {
         (last(512, b"koly\0\0\0\x04"), "dmg"),
         (last(512, b"conectix"), "vhd"),
         (at(32, b"NXSB"), "apfs"),
+        (at(7, b"-sqx-"), "sqx"),
+        (at(14, b"\x1aJar\x1b\0"), "jarchive"),
+        (at(1024, b"BD\0") || at(1024, b"BD\x9f") || at(1024, b"BD\xb1"), "hfs"),
+        (at(0x10040, b"_BHRfS_M"), "disk"),
+        (at(0x10034, b"ReIsEr"), "disk"),
+        (at(512, b"LABELONE\0") || at(512, b"LABELONE\x01"), "disk"),
+        (at(1024, b"\x10\x20\xf5\xf2") || at(1024, b"\xe2\xe1\xf5\xe0"), "disk"),
+        (at(3, b"-FVE-FS-") || at(3, b"ReFS\0\0\0\0"), "disk"),
         (at(512, b"EFI PART"), "disk"),
         (at(1024, b"H+\0\x04") || at(1024, b"HX\0\x05"), "hfs"),
         (is_ext(data), "ext"),
@@ -150,7 +195,7 @@ fn is_ext(data: &[u8]) -> bool {
 }
 
 /// The boot sector of a FAT volume: a jump, sizes there are, the mark at its end.
-fn is_fat(data: &[u8]) -> bool {
+pub(crate) fn is_fat(data: &[u8]) -> bool {
     let Some(boot) = data.first_chunk::<512>() else { return false };
     let sector = u16::from_le_bytes([boot[11], boot[12]]);
     let jump = boot[0] == 0xe9 || boot[0] == 0xeb;

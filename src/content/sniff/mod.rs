@@ -8,6 +8,7 @@
 mod containers;
 mod family;
 
+pub(crate) use containers::is_fat;
 pub(crate) use family::{differs, is_archive_name, is_text_name};
 use memchr::memmem;
 
@@ -63,6 +64,15 @@ pub(crate) const UNOPENED: &[&str] = &[
     "bzip3",
     "pea",
     "locked",
+    "ppmd",
+    "amiga",
+    "hap",
+    "nanozip",
+    "uc2",
+    "yaz",
+    "sqx",
+    "jarchive",
+    "gitpack",
 ];
 
 /// Types told by two or three bytes and a field or two: enough for a file, not for bytes that were only guessed to be one.
@@ -85,7 +95,7 @@ const BY_TWO_BYTES: &[&str] =
     &["cpio", "Z", "lz", "ar", "deb", "rpm", "cab", "7z", "rar", "gz", "tar", "zst", "lz4", "msi", "bz2", "xz", "zip", "dmg", "iso"];
 
 /// Signatures at the start.
-const STARTS: [(&[u8], &str); 34] = [
+const STARTS: [(&[u8], &str); 35] = [
     (b"\x7fELF", "elf"),
     (b"\xfe\xed\xfa\xce", "macho"),
     (b"\xfe\xed\xfa\xcf", "macho"),
@@ -95,6 +105,7 @@ const STARTS: [(&[u8], &str); 34] = [
     (b"dex\n03", "dex"),
     (b"L\0\0\0\x01\x14\x02\0\0\0\0\0\xc0\0\0\0\0\0\0F", "lnk"),
     (b"%PDF-", "pdf"),
+    (b"%FDF-", "pdf"),
     (b"{\\rt", "rtf"),
     (b"\xe4\x52\x5c\x7b\x8c\xd8\xa7\x4d\xae\xb1\x53\x78\xd0\x29\x96\xd3", "one"),
     (b"ITSF\x03\0\0\0", "chm"),

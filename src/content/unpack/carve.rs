@@ -9,7 +9,7 @@ use super::super::find::{Finds, Leaf};
 use super::super::sniff;
 use super::Container;
 use super::ints::{le16, le32};
-use super::{cab, listed, sevenz};
+use super::{cab, cpio, listed, sevenz, tar};
 use crate::mail::{Class, Reason};
 
 pub(super) const CONTAINER: Container = Container {
@@ -40,7 +40,7 @@ struct Kind {
     stream: bool,
 }
 
-const KINDS: [Kind; 13] = [
+const KINDS: [Kind; 22] = [
     Kind { name: "7z", mark: b"7z\xbc\xaf\x27\x1c", back: 0, fits: sevenz::is_start, sure: true, stream: false },
     Kind { name: "rar", mark: b"Rar!\x1a\x07", back: 0, fits: listed::is_rar, sure: true, stream: false },
     Kind { name: "cab", mark: b"MSCF\0\0\0\0", back: 0, fits: cab::is_header, sure: true, stream: false },
@@ -65,6 +65,15 @@ const KINDS: [Kind; 13] = [
     },
     Kind { name: "gzip", mark: b"\x1f\x8b\x08", back: 0, fits: is_gzip, sure: false, stream: true },
     Kind { name: "zstd", mark: b"\x28\xb5\x2f\xfd", back: 0, fits: is_zstd, sure: false, stream: true },
+    Kind { name: "lzh", mark: b"-lh", back: 2, fits: listed::is_sure_lzh, sure: true, stream: false },
+    Kind { name: "cpio", mark: b"070701", back: 0, fits: cpio::is_header, sure: true, stream: true },
+    Kind { name: "cpio", mark: b"070702", back: 0, fits: cpio::is_header, sure: true, stream: true },
+    Kind { name: "cpio", mark: b"070707", back: 0, fits: cpio::is_header, sure: true, stream: true },
+    Kind { name: "ar", mark: b"!<arch>\n", back: 0, fits: |b| b.get(66..68) == Some(b"`\n"), sure: true, stream: true },
+    Kind { name: "dmg", mark: b"koly\0\0\0\x04\0\0\x02\0", back: 0, fits: |_| true, sure: true, stream: false },
+    Kind { name: "fat", mark: b"FAT12   ", back: 54, fits: sniff::is_fat, sure: true, stream: false },
+    Kind { name: "fat", mark: b"FAT16   ", back: 54, fits: sniff::is_fat, sure: true, stream: false },
+    Kind { name: "tar", mark: b"ustar", back: 257, fits: is_tar, sure: true, stream: true },
     Kind { name: "ole2", mark: b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", back: 0, fits: is_ole2, sure: false, stream: false },
     Kind { name: "pdf", mark: b"%PDF-1.", back: 0, fits: |_| true, sure: false, stream: false },
     Kind { name: "rtf", mark: b"{\\rtf1", back: 0, fits: |_| true, sure: false, stream: false },
@@ -95,6 +104,10 @@ fn is_zstd(bytes: &[u8]) -> bool {
     head & 0x0b == 0 && block.is_some_and(|block| block >> 1 & 3 != 3)
 }
 
+fn is_tar(bytes: &[u8]) -> bool {
+    bytes.first_chunk().is_some_and(tar::checksum_is_right)
+}
+
 fn is_ole2(bytes: &[u8]) -> bool {
     le16(bytes, 28) == Some(0xfffe) && matches!(le16(bytes, 30), Some(9 | 12))
 }
@@ -104,10 +117,11 @@ fn hands_on(true_type: &str) -> bool {
     sniff::is_zip(true_type) || matches!(true_type, "tar" | "ar" | "cpio" | "iso" | "rpm" | "tnef")
 }
 
-/// Whether a weak mark may be looked for: not in texts, which talk of it, nor in documents, which are read as what they are.
-fn may_hide(true_type: &str) -> bool {
+/// Whether a weak mark may be looked for: not in documents, which are read as what they are, nor one of letters in texts, which talk of it.
+fn may_hide(true_type: &str, kind: &Kind) -> bool {
     let document = matches!(true_type, "pdf" | "ole2" | "msi" | "one" | "chm");
-    !document && !hands_on(true_type) && !sniff::is_text(true_type)
+    let talks = sniff::is_text(true_type) && kind.mark.is_ascii();
+    !(document || talks || hands_on(true_type))
 }
 
 fn open(leaf: &Leaf, finds: &mut Finds) {
@@ -115,13 +129,13 @@ fn open(leaf: &Leaf, finds: &mut Finds) {
     let letters = leaf.data.is_ascii() && memchr::memchr2(0, 0x1a, leaf.data).is_none();
     for (kind, finder) in KINDS.iter().zip(FINDERS.iter()) {
         // A mark of two bytes is looked for only where archives are put behind something.
-        let short = kind.mark.len() < 3 && leaf.true_type != "exe";
+        let short = kind.mark.len() < 3 && hands_on(leaf.true_type);
         let same_stream = kind.stream && kind.name == leaf.true_type;
         let asked = if kind.stream { !hands_on(leaf.true_type) } else { true };
         if letters && kind.mark.iter().any(|c| matches!(c, 0 | 0x1a | 0x80..)) {
             continue;
         }
-        if short || same_stream || !asked || !(kind.sure || may_hide(leaf.true_type)) {
+        if short || same_stream || !asked || !(kind.sure || may_hide(leaf.true_type, kind)) {
             continue;
         }
         let (mut opened, mut marks) = (0, 0);

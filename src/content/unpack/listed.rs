@@ -218,6 +218,19 @@ pub(super) fn is_sure_arj(bytes: &[u8]) -> bool {
     is_arj(bytes) && header.is_some_and(|header| le32(bytes, 4 + header.len()) == Some(crc32fast::hash(header)))
 }
 
+/// Whether an lzh header stands here whose method and sizes are those of an archive, and whose checksum is right where there is one.
+pub(super) fn is_sure_lzh(bytes: &[u8]) -> bool {
+    let level = bytes.get(20).copied().unwrap_or(u8::MAX);
+    let sum = || {
+        let header = bytes.get(2..2 + usize::from(*bytes.first()?))?;
+        Some(header.iter().fold(0u8, |sum, c| sum.wrapping_add(*c)) == *bytes.get(1)?)
+    };
+    let plausible = || {
+        le16(bytes, 0).is_some_and(|size| (24..4096).contains(&size)) && le32(bytes, 7).is_some_and(|packed| size(packed) <= bytes.len())
+    };
+    is_lzh(bytes) && if level < 2 { sum() == Some(true) } else { plausible() }
+}
+
 /// lzh: levels 0 to 3.
 fn lzh(data: &[u8], at: usize) -> Option<Next> {
     let header = data.get(at..)?;

@@ -43,6 +43,11 @@ mod zstd;
 
 use super::find::{Finds, Leaf};
 
+/// Whether a stream of zlib starts here that gives something.
+pub(crate) fn is_zlib(bytes: &[u8]) -> bool {
+    zlib::usual(bytes) && lenient::is_deflated(bytes, true, 16)
+}
+
 /// A kind of container.
 pub(crate) struct Container {
     /// A short name, for tests.

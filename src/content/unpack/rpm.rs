@@ -1,6 +1,7 @@
 //! rpm: a lead, a header of signatures, the header proper, and then a packed cpio archive, which is handed on.
 
 use super::super::find::{Finds, Item, Leaf};
+use super::super::sniff;
 use super::Container;
 use super::ints::be32;
 use crate::mail::Reason;
@@ -13,7 +14,14 @@ const MAGIC: &[u8] = b"\x8e\xad\xe8";
 fn open(leaf: &Leaf, finds: &mut Finds) {
     let payload = header_end(leaf.data, LEAD).and_then(|end| header_end(leaf.data, end.next_multiple_of(8)));
     match payload.filter(|at| *at < leaf.data.len()) {
-        Some(at) => drop(finds.add(Item::Blob { name: Some("payload".to_owned()), bytes: leaf.data.slice(at..) })),
+        Some(at) => {
+            let bytes = leaf.data.slice(at..);
+            // Where the headers lie about their size, the archive is looked for.
+            let lost = sniff::true_type(&bytes).is_empty();
+            if finds.add(Item::Blob { name: Some("payload".to_owned()), bytes }) && lost {
+                finds.add(Item::Guess(leaf.data.slice(LEAD..)));
+            }
+        }
         None => finds.unseen("archive.malformed", Reason::Malformed, "An rpm package that cannot be read", leaf.name.unwrap_or_default()),
     }
 }

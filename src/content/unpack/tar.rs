@@ -12,11 +12,23 @@ fn open(leaf: &Leaf, finds: &mut Finds) {
     let data = leaf.data;
     let mut at = 0;
     let mut next = Next::default();
+    // Blocks that belong to no member: other readers may take them for content.
+    let mut strays: Option<usize> = None;
     while let Some(header) = data.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
         at += BLOCK;
         // Blocks of zeros end an archive, but another may follow; and behind what is no header one may stand again.
-        if header.iter().all(|c| *c == 0) || !is_header(header) {
+        let zeros = header.iter().all(|c| *c == 0);
+        if zeros || !is_header(header) {
+            strays = strays.or((!zeros).then_some(at - BLOCK));
             continue;
+        }
+        if let Some(start) = strays.take()
+            && !finds.add(Item::Guess(data.slice(start.max(BLOCK).min(at - BLOCK)..at - BLOCK)))
+        {
+            return;
+        }
+        if !checksum_is_right(header) {
+            finds.unseen("archive.malformed", Reason::Malformed, "A tar header with a wrong checksum", leaf.name.unwrap_or_default());
         }
         let kind = header[156];
         let mut map = if kind == b'S' { sparse_map(data, header, &mut at) } else { Vec::new() };
@@ -50,6 +62,12 @@ fn open(leaf: &Leaf, finds: &mut Finds) {
             }
         }
         at = end.div_ceil(BLOCK).saturating_mul(BLOCK);
+    }
+    let start = strays.unwrap_or(at.min(data.len()));
+    // The first block alone is what makes a tar of it.
+    let left = data.slice(start.max(BLOCK).min(data.len())..);
+    if left.iter().any(|c| *c != 0) {
+        finds.add(Item::Guess(left));
     }
 }
 
@@ -87,7 +105,7 @@ impl Next {
 
 /// Whether a block is a header: by its checksum, or where that is wrong by its mark and a size.
 fn is_header(block: &[u8; BLOCK]) -> bool {
-    checksum_is_right(block) || (block[257..].starts_with(b"ustar") && number(&block[124..136]).is_some() && block[0] != 0)
+    checksum_is_right(block) || (block[257..].starts_with(b"ustar") && number(&block[124..136]).is_some())
 }
 
 /// Whether at `at` the archive ends or the next header stands, so that there is no content.
@@ -264,7 +282,8 @@ mod tests {
             ("unknown kind", [header("a", b'Z', b"00000000005\0", true), hello].concat()),
         ];
         for (what, archive) in rows {
-            assert_eq!(opened(archive), (vec![("a".to_owned(), b"hello".to_vec())], vec![]), "{what}");
+            let damage = if *what == "wrong checksum" { vec!["archive.malformed"] } else { vec![] };
+            assert_eq!(opened(archive), (vec![("a".to_owned(), b"hello".to_vec())], damage), "{what}");
             super::super::testing::each_cut_and_flip(&CONTAINER, "tar", archive);
         }
     }

@@ -25,7 +25,7 @@ fn may_be(leaf: &Leaf) -> bool {
 }
 
 /// The four headers that the usual writers make.
-fn usual(bytes: &[u8]) -> bool {
+pub(super) fn usual(bytes: &[u8]) -> bool {
     bytes.first() == Some(&0x78) && matches!(bytes.get(1), Some(0x01 | 0x5e | 0x9c | 0xda))
 }
 

@@ -8,7 +8,7 @@ mod numbers;
 mod uris;
 
 use super::super::find::{Finds, Leaf};
-use super::super::sniff;
+use super::super::{sniff, unpack};
 use super::base64::{self, Style};
 use super::{Reading, cms, pgp, quoted};
 
@@ -91,6 +91,7 @@ fn is_known(bytes: &[u8]) -> bool {
         return true;
     }
     match sniff::true_type(bytes) {
+        "" | "text" => unpack::is_zlib(bytes),
         "gzip" => bytes.get(2) == Some(&8) && bytes.get(3).is_some_and(|flags| *flags < 0x20),
         "compress" => bytes.len() >= 16 && bytes.get(2).is_some_and(|bits| (0x89..=0x90).contains(bits)),
         "cpio" => bytes.starts_with(b"0707"),

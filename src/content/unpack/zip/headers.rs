@@ -157,11 +157,11 @@ pub(super) fn central(entry: &[u8]) -> Option<(Header, u64, usize)> {
     Some((own, offset, CENTRAL_SIZE + name_len + extra_len + comment_len))
 }
 
-/// Whether `bytes` start with a local header that makes sense.
+/// Whether `bytes` start with a local header that makes sense: a name and a version, or one of the usual methods.
 pub(crate) fn is_local_header(bytes: &[u8]) -> bool {
-    let name = le16(bytes, 26).unwrap_or_default();
-    let method = le16(bytes, 8).unwrap_or(u16::MAX);
-    bytes.starts_with(LOCAL) && le16(bytes, 4).is_some_and(|v| v & 0xff < 100) && name > 0 && name < 4096 && method < 100
+    let (Some(version), Some(method), Some(name)) = (le16(bytes, 4), le16(bytes, 8), le16(bytes, 26)) else { return false };
+    let plausible = version & 0xff < 100 && name > 0;
+    bytes.starts_with(LOCAL) && name < 4096 && method < 100 && (plausible || matches!(method, 0 | 8 | 9 | 12 | 14))
 }
 
 /// The checksum of zip.

@@ -9,6 +9,9 @@ use super::super::stream::{How, UNPACKING};
 use super::headers::{CENTRAL, DESCRIPTOR, Header, LOCAL, ZIP64, crc_of, is_local_header};
 use super::methods::{self, GUESSES, Outcome, STORED};
 
+/// Bytes that a decoder reads ahead, at most.
+const AHEAD: usize = 8;
+
 /// A member and all that is said about it.
 pub(super) struct Member<'a> {
     /// The local header, and what the directories say, which comes first.
@@ -28,6 +31,8 @@ pub(super) struct Readings {
     pub right: bool,
     /// One of them came to its end.
     pub whole: bool,
+    /// One that a header asks for is not known here.
+    pub unknown: bool,
     /// Why the best of them is not whole.
     pub how: Option<How>,
     /// Where its data ends.
@@ -126,7 +131,7 @@ impl Member<'_> {
         }
         if !try_out.found.right && !try_out.fits && start < data.len() {
             for method in GUESSES.into_iter().filter(|method| !methods.contains(method)) {
-                if !try_out.method(method, false, finds) {
+                if !try_out.method(method, false, finds) || try_out.found.right {
                     break;
                 }
             }
@@ -161,8 +166,11 @@ impl Trial<'_, '_> {
         let name = self.member.headers.first().map(|header| header.name.as_str()).unwrap_or_default();
         let said = self.ends.last().map_or(packed.len(), |end| end.saturating_sub(self.start));
         let outcome = methods::unpack(method, flags, self.member.size(), (packed, said), finds, name);
-        let end = self.start.saturating_add(outcome.used);
+        // A decoder may have taken some bytes more than it needed.
+        let taken = self.start.saturating_add(outcome.used);
+        let end = self.ends.iter().copied().rfind(|end| *end <= taken && taken - *end <= AHEAD).unwrap_or(taken);
         self.found.stop |= !finds.look(outcome.used.saturating_mul(UNPACKING).saturating_add(256));
+        self.found.unknown |= is_said && outcome.how == How::Unknown;
         let going_on = !self.found.stop && outcome.how != How::Limit;
         let right = outcome.how == How::Whole && self.is_right(&outcome.bytes, end);
         // What is guessed counts where the checksum is right, or it fills the member to its end.

@@ -206,7 +206,9 @@ impl Open<'_, '_> {
         } else if encrypted {
             self.disagree(&format!("{name}: not encrypted"));
         }
-        self.done.insert(member.start, readings.end);
+        // Damaged data may seem to reach over the next member.
+        let said = ends.iter().copied().filter(|end| *end > member.start && !readings.right).min();
+        self.done.insert(member.start, said.unwrap_or(readings.end).min(readings.end));
         self.judge(&readings, &name);
         let stop = readings.stop;
         let end = self.add(readings, &names);
@@ -217,6 +219,7 @@ impl Open<'_, '_> {
     fn judge(&mut self, readings: &Readings, name: &str) {
         match readings.how {
             _ if readings.right => {}
+            _ if readings.unknown => complain(self.finds, How::Unknown, &format!("{}: {name}", self.archive)),
             _ if readings.whole && readings.contents.is_empty() => {}
             _ if readings.whole => self.disagree(&format!("{name}: the checksum of the content")),
             Some(How::Broken) => self.damaged("Packed data that cannot be unpacked", name),

@@ -310,7 +310,7 @@ fn essence(data: &[u8]) -> Vec<u8> {
 pub fn sniff(input: &[u8]) {
     let found = content::true_type(input);
     assert!(found.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_'), "{found}");
-    assert_eq!(found, content::true_type(&input.to_vec()));
+    assert_eq!(found, content::true_type(input));
     assert!(!input.is_empty() || found.is_empty(), "nothing is of a type");
 }
 

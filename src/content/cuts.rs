@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::find::Problem;
+use super::find::{Problem, limit};
 use super::mime::boundary::{self, Layout, Rule};
 use super::mime::field::Structured;
 use super::mime::named;
@@ -28,6 +28,9 @@ impl Work<'_> {
     /// All different ways to cut a body of type `kind`, the most regular one first; empty where there is none.
     pub(super) fn cuts(&mut self, bytes: &Bytes, kind: &Structured, part: Option<PartId>) -> Vec<Cuts> {
         let boundaries = named::all(kind);
+        if boundaries.len() >= named::MAX_BOUNDARIES {
+            self.note(limit("mime.limit.readings", "More boundaries in one field than the limit"), part);
+        }
         let is_multipart = kind.value.contains("multipart");
         if boundaries.is_empty() && !is_multipart {
             return Vec::new();

@@ -20,13 +20,19 @@ const MARKS: [&[u8]; 3] = [b"begin ", b"begin-base64 ", b"=ybegin "];
 /// What ends them.
 const ENDS: [&[u8]; 4] = [b"\nend", b"\rend", b"\n====", b"=yend"];
 
+/// A file's name, and its pieces in their order.
+type Piled = (Option<String>, Vec<Bytes>);
+
 impl Work<'_> {
     /// Puts pieces together, once; true where there were any.
     pub(super) fn join_pieces(&mut self) -> bool {
         if std::mem::replace(&mut self.joined, true) || self.has_limit() {
             return false;
         }
-        let mut found = self.named_pieces();
+        let (mut found, too_many) = self.named_pieces();
+        if too_many {
+            self.note(limit("mime.limit.parts", "More pieces of one file than the limit"), None);
+        }
         found.extend(self.texts());
         let any = !found.is_empty();
         for (name, pieces) in found {
@@ -43,32 +49,41 @@ impl Work<'_> {
     }
 
     /// Attachments whose names differ in a number, or in the letters that split gives, in their order.
-    fn named_pieces(&self) -> Vec<(Option<String>, Vec<Bytes>)> {
-        let mut groups: BTreeMap<(String, bool), BTreeMap<u32, &Part>> = BTreeMap::new();
-        let leaves = self.parts.iter().filter(|part| part.kind == PartKind::Leaf && !part.data.is_empty());
+    /// Those in one container belong together too. And whether there were more than are put together.
+    fn named_pieces(&self) -> (Vec<Piled>, bool) {
+        let mut groups: BTreeMap<(String, bool, Option<PartId>), BTreeMap<u32, [&Part; 2]>> = BTreeMap::new();
+        let leaves = self.parts.iter().filter(|part| matches!(part.kind, PartKind::Leaf | PartKind::Member) && !part.data.is_empty());
         for part in leaves {
             let Some(name) = part.name.as_deref().map(str::to_ascii_lowercase) else { continue };
+            let within = part.parent.filter(|_| part.kind == PartKind::Member);
             for (stem, number, volume) in places(&name) {
-                groups.entry((stem, volume)).or_default().entry(number).or_insert(part);
+                // Of two with one number, somebody takes the first, and somebody else the last.
+                groups.entry((stem, volume, within)).or_default().entry(number).or_insert([part; 2])[1] = part;
             }
         }
-        let mut found = Vec::new();
-        for ((stem, volume), pieces) in groups {
+        let (mut found, mut too_many) = (Vec::new(), false);
+        let both = groups.into_iter().flat_map(|(group, pieces)| {
+            let two = pieces.values().any(|[first, last]| first.sha256 != last.sha256);
+            (0..1 + usize::from(two)).map(move |n| (group.clone(), pieces.iter().map(|(number, both)| (*number, both[n])).collect()))
+        });
+        for ((stem, volume, within), pieces) in both {
+            let pieces: BTreeMap<u32, &Part> = pieces;
             let parts: Vec<&&Part> = pieces.values().collect();
             let in_row = pieces.keys().zip(pieces.keys().skip(1)).all(|(a, b)| a + 1 == *b || *b == u32::MAX);
             // Numbered pictures and documents are files of their own: later pieces are nothing that is known.
             let unknown =
                 || parts.iter().skip(1).all(|part| matches!(part.true_type, "" | "text")) && parts.iter().all(|p| p.data.len() < SMALL);
+            too_many |= parts.len() > MOST && in_row && volume && within.is_none();
             if (2..=MOST).contains(&parts.len()) && in_row && (volume || unknown()) {
                 let name = stem.split('\0').next().map(|stem| stem.trim_end_matches(['.', '_', '-', ' ', '(']).to_owned());
                 found.push((name.filter(|name| !name.is_empty()), parts.iter().map(|part| part.data.clone()).collect()));
             }
         }
-        found
+        (found, too_many)
     }
 
     /// The texts of the message from the one on in which an encoded file starts.
-    fn texts(&self) -> Option<(Option<String>, Vec<Bytes>)> {
+    fn texts(&self) -> Option<Piled> {
         let is_text = |part: &&Part| part.kind == PartKind::Leaf && matches!(part.true_type, "text" | "html" | "") && !part.data.is_empty();
         let all: Vec<&Part> = self.parts.iter().filter(is_text).take(MOST).collect();
         let texts = all.iter().skip_while(|part| !goes_on(&part.data)).map(|part| part.data.clone());

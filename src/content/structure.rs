@@ -73,6 +73,9 @@ impl Work<'_> {
                 continue;
             }
             let mime = Rc::new(Mime::read(&bytes, head, in_digest));
+            if let Some(problem) = entity::reached(head, &mime) {
+                self.note(problem, task.parent);
+            }
             if i == 0 {
                 self.first_head(&task, &bytes, head, &mime);
                 holds_message = mime.types.first().is_some_and(|kind| entity::is_message(&kind.value));

@@ -8,7 +8,7 @@ use super::loose::Means;
 /// Different values of one field that are followed.
 const MAX_VALUES: usize = 4;
 /// Names kept of one part.
-const MAX_NAMES: usize = 4;
+const MAX_NAMES: usize = 16;
 
 /// The MIME side of a header block.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub(crate) struct Mime {
     pub names: Vec<String>,
     /// Content-Disposition, lower case; empty if none.
     pub disposition: String,
+    /// A field has more parameters than are read.
+    pub cut: bool,
 }
 
 impl Mime {
@@ -38,12 +40,15 @@ impl Mime {
         let mut names: Vec<String> = Vec::new();
         let all = dispositions.iter().flat_map(|field| field.texts("filename")).chain(types.iter().flat_map(|field| field.texts("name")));
         for name in all {
-            if names.len() < MAX_NAMES && !names.contains(&name) {
+            if !names.contains(&name) {
+                // The last one is some reader's, however many there are.
+                names.truncate(MAX_NAMES - 1);
                 names.push(name);
             }
         }
         let disposition = dispositions.first().map(|field| field.value.clone()).unwrap_or_default();
-        Self { types, encodings: encodings(bytes, head), names, disposition }
+        let cut = types.iter().chain(&dispositions).any(Structured::is_cut);
+        Self { types, encodings: encodings(bytes, head), names, disposition, cut }
     }
 
     /// What a reading goes by, for people: the type, the encoding, and where the header ends.
@@ -131,12 +136,14 @@ pub(crate) fn doubled_fields(bytes: &[u8], head: &Head) -> Vec<Problem> {
     doubled.map(|name| Problem::note("mime.duplicate_field", "A field stands twice in the header", name)).collect()
 }
 
+/// The limit that a header reached: what stands behind it was not read, and somebody may read it.
+pub(crate) fn reached(head: &Head, mime: &Mime) -> Option<Problem> {
+    (head.cut || mime.cut).then(|| super::super::find::limit("mime.limit.headers", "More header than the limit"))
+}
+
 /// What is doubtful about a header block itself.
 pub(crate) fn header_problems(bytes: &[u8], head: &Head) -> Vec<Problem> {
     let mut all = Vec::new();
-    if head.cut {
-        all.push(super::super::find::limit("mime.limit.headers", "More header than the limit"));
-    }
     if let Some(line) = &head.no_field {
         let line = bytes.get(line.clone()).unwrap_or_default();
         all.push(Problem::note("mime.header_syntax", "A line in the header is no field", String::from_utf8_lossy(line)));

@@ -135,11 +135,15 @@ pub(super) fn numeric(text: &[u8]) -> Option<(u32, usize)> {
         [b'x' | b'X', digits @ ..] => (16, digits, 3),
         digits => (10, digits, 2),
     };
-    let digits = digits.get(..digits.len().min(20))?;
-    let length = digits.iter().take_while(|c| char::from(**c).is_digit(base)).count();
-    let number = u32::from_str_radix(std::str::from_utf8(digits.get(..length)?).ok()?, base).ok()?;
+    let zeros = digits.iter().take_while(|c| **c == b'0').count();
+    let digits = digits.get(zeros..)?;
+    let length = digits.iter().take(20).take_while(|c| char::from(**c).is_digit(base)).count();
+    let number = match digits.get(..length)? {
+        [] => Some(0).filter(|_| zeros > 0)?,
+        digits => u32::from_str_radix(std::str::from_utf8(digits).ok()?, base).ok()?,
+    };
     let semicolon = usize::from(digits.get(length) == Some(&b';'));
-    Some((number, skip + length + semicolon))
+    Some((number, skip + zeros + length + semicolon))
 }
 
 /// `\x58`, `\u0058`, `\u{58}`, `\130` and what they stand for, with their length.
@@ -182,9 +186,32 @@ fn joints(text: &[u8], quote: u8) -> impl Iterator<Item = (usize, usize)> + '_ {
     memchr::memchr_iter(quote, text).filter_map(move |at| joint(text.get(at..)?).map(|length| (at, length)))
 }
 
+/// How long the blanks and comments are that a text of a script starts with.
+pub(super) fn blanks(text: &[u8]) -> usize {
+    /// The longest comment, in bytes.
+    const COMMENT: usize = 4096;
+    let mut at = 0;
+    loop {
+        let rest = text.get(at..).unwrap_or_default();
+        let near = || rest.get(..rest.len().min(COMMENT)).unwrap_or_default();
+        at += match rest {
+            [c, ..] if c.is_ascii_whitespace() => rest.iter().take_while(|c| c.is_ascii_whitespace()).count(),
+            [b'/', b'*', ..] => match memmem::find(near(), b"*/") {
+                Some(end) => end + 2,
+                None => return at,
+            },
+            [b'/', b'/', ..] => match memchr::memchr(b'\n', near()) {
+                Some(end) => end + 1,
+                None => return at,
+            },
+            _ => return at,
+        };
+    }
+}
+
 fn joint(rest: &[u8]) -> Option<usize> {
     let quote = *rest.first().filter(|c| matches!(c, b'"' | b'\'' | b'`'))?;
-    let blanks = |at: usize| at + rest.get(at..).unwrap_or_default().iter().take_while(|c| c.is_ascii_whitespace()).take(200).count();
+    let blanks = |at: usize| at + blanks(rest.get(at..).unwrap_or_default());
     let at = blanks(1);
     if !matches!(rest.get(at), Some(b'+' | b'&' | b'.')) {
         return None;

@@ -32,6 +32,11 @@ pub(crate) struct Structured {
 }
 
 impl Structured {
+    /// Whether it has more parameters than are read.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.params.len() >= MAX_PARAMS
+    }
+
     /// Reads the bytes of a field's value; never fails.
     pub(crate) fn read(value: &[u8]) -> Self {
         let raw = words::unfold(value);

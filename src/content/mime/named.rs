@@ -6,7 +6,7 @@ use super::field::{Structured, percent, without_comments};
 use super::words;
 
 /// Different boundaries tried of one field.
-const MAX_BOUNDARIES: usize = 32;
+pub(crate) const MAX_BOUNDARIES: usize = 64;
 /// Longest boundary tried, in bytes.
 const MAX_LENGTH: usize = 8_000;
 /// Longest boundary there may be (RFC 2046 section 5.1.1); some readers cut what is longer.
@@ -87,7 +87,7 @@ fn loose(raw: &[u8]) -> Vec<Vec<u8>> {
     let lower = raw.to_ascii_lowercase();
     let places: Vec<usize> = memmem::find_iter(&lower, b"boundary").collect();
     let last = places.last().copied().into_iter();
-    let after = places.iter().copied().take(8).chain(last).filter_map(|at| raw.get(at + 8..));
+    let after = places.iter().copied().take(MAX_BOUNDARIES).chain(last).filter_map(|at| raw.get(at + 8..));
     let values = after.filter_map(|rest| {
         let rest = rest.trim_ascii_start();
         let rest = rest.strip_prefix(b"\"").unwrap_or(rest);

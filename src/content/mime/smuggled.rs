@@ -16,10 +16,12 @@ const SAVED: [&[u8]; 4] = [b"createObjectURL", b"msSaveOrOpenBlob", b"msSaveBlob
 
 /// Any of them alone in a page that came as a file.
 const HANDED: [&[u8]; 6] = [b"createobjecturl", b"mssave", b"readasdataurl", b"blob(", b"\"blob\"", b"showsavefilepicker"];
-/// Words of programs that decode; with one of them, a place to go to is a file.
-const DECODED: [&[u8]; 6] = [b"atob", b"fromcharcode", b"fromcodepoint", b"unescape(", b"decodeuri", b"textdecoder"];
+/// Words of programs that decode, or of addresses that are; with one of them, a place to go to is a file.
+const DECODED: [&[u8]; 7] = [b"atob", b"fromcharcode", b"fromcodepoint", b"unescape(", b"decodeuri", b"textdecoder", b"base64,"];
 /// Where a browser goes, or what it is given to go to.
 const PLACES: [&[u8]; 3] = [b"location", b"href", b"window.open"];
+/// How a script writes or fetches what it has decoded.
+const WRITTEN: [&[u8]; 6] = [b"document.write", b"fetch(", b"innerhtml", b"download", b"setattribute", b"eval("];
 /// What makes a page run a script.
 const RUN: [&[u8]; 3] = [b"<script", b":script", b"javascript:"];
 
@@ -31,9 +33,7 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
         return;
     }
     let builds = has(leaf.data, &SAVED) && has(leaf.data, &BUILT);
-    // Browsers run it when it is opened as a file; mail programs run nothing in the text of a mail.
-    let as_file = !builds && leaf.name.is_some();
-    if builds || (as_file && finds.look(leaf.data.len().saturating_mul(2)) && may_build(leaf.data)) {
+    if builds || (finds.look(leaf.data.len().saturating_mul(2)) && may_build(leaf.data, leaf.name.is_some())) {
         finds.unseen("html.script_file", Reason::UnknownContainer, "A script in it builds a file", leaf.name.unwrap_or_default());
     }
 }
@@ -48,8 +48,9 @@ fn has(text: &[u8], marks: &[&[u8]]) -> bool {
     marks.iter().any(|mark| memmem::find(text, mark).is_some())
 }
 
-/// Whether a script in this page may build a file, under whatever names.
-fn may_build(page: &[u8]) -> bool {
+/// Whether a script in this page may build a file, under whatever names. Browsers run it when it is opened as a file; the text of a mail,
+/// which mail programs show without running anything, has to decode something for it.
+fn may_build(page: &[u8], is_file: bool) -> bool {
     // UTF-16 is read too.
     let narrow: Option<Vec<u8>> = memchr::memchr(0, page).map(|_| page.iter().copied().filter(|c| *c != 0).collect());
     let page = narrow.as_deref().unwrap_or(page);
@@ -59,10 +60,14 @@ fn may_build(page: &[u8]) -> bool {
     if !(has(&plain, &RUN) || has(&text, &RUN) || has_handler(&text)) {
         return false;
     }
+    let decodes = has(&text, &DECODED) && (goes(&text) || has(&text, &WRITTEN));
+    if !is_file {
+        return decodes;
+    }
     let count = |text: &[u8], word: &[u8]| memmem::find_iter(text, word).count();
     // A word that is there only when strings are joined and escapes undone was hidden.
     let hidden = [&b"data:"[..], b"base64,", b"href", b"location"].iter().any(|word| count(&text, word) > count(&plain, word));
-    has(&text, &HANDED) || has_download(&text) || hidden || (has(&text, &DECODED) && goes(&text))
+    has(&text, &HANDED) || has_download(&text) || hidden || decodes
 }
 
 /// Whether something that is no literal is assigned to a place to go to: `location = x`, `a.href = f(y)`, `location.replace(x)`.

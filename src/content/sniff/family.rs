@@ -78,7 +78,8 @@ const DECLARED: [(&str, Family); 26] = [
 
 /// Whether the ending of a name has programs read it as text, whatever stands in it: pages, mail, scripts, cards.
 pub(crate) fn is_text_name(name: &str) -> bool {
-    const MORE: [&str; 12] = ["xht", "svg", "mbox", "mbx", "emlx", "ifb", "vcs", "wml", "ldif", "asc", "url", "webarchive"];
+    const MORE: [&str; 17] =
+        ["xht", "svg", "mbox", "mbx", "emlx", "ifb", "vcs", "wml", "ldif", "asc", "url", "webarchive", "htc", "xsl", "xslt", "css", "php"];
     let Some((_, ending)) = name.rsplit_once('.') else { return false };
     let ending = ending.trim().to_ascii_lowercase();
     matches!(of_ending(&ending), Some(Html | Text | Script)) || MORE.contains(&ending.as_str())

@@ -297,7 +297,7 @@ fn mark(text: &[u8]) -> Option<(usize, u8)> {
 /// From the end of one string literal to the start of the next: `" + "`, `' . '`, `" & _`, two literals side by side.
 fn literal(rest: &[u8]) -> Option<usize> {
     let quote = *rest.first()?;
-    let blanks = |at: usize| at + rest.get(at..).unwrap_or_default().iter().take_while(|c| c.is_ascii_whitespace()).take(200).count();
+    let blanks = |at: usize| at + super::super::escapes::blanks(rest.get(at..).unwrap_or_default());
     let mut at = blanks(1);
     if matches!(rest.get(at), Some(b'+' | b'.' | b',' | b'&')) {
         at = blanks(at + 1);

@@ -183,14 +183,24 @@ fn calls(text: &[u8], pile: &mut Pile) {
         }
         let mut rest = text.get(at + 1..).unwrap_or_default();
         loop {
-            let blanks = rest.iter().take_while(|c| c.is_ascii_whitespace() || matches!(c, b',' | b'[' | b'+')).count();
-            rest = rest.get(blanks..).unwrap_or_default();
+            loop {
+                let marks = rest.iter().take_while(|c| c.is_ascii_whitespace() || matches!(c, b',' | b'[' | b'+')).count();
+                rest = rest.get(marks..).unwrap_or_default();
+                let blanks = super::super::escapes::blanks(rest);
+                rest = rest.get(blanks..).unwrap_or_default();
+                if marks + blanks == 0 {
+                    break;
+                }
+            }
             let (base, skip) = match rest {
                 [b'0', b'x' | b'X', ..] | [b'&', b'H' | b'h', ..] => (16, 2),
                 _ => (10, 0),
             };
             let digits = rest.get(skip..).unwrap_or_default();
-            let length = digits.iter().take(7).take_while(|c| char::from(**c).is_digit(base)).count();
+            let zeros = digits.iter().take_while(|c| **c == b'0').count();
+            // A zero alone is a number too.
+            let digits = digits.get(zeros.saturating_sub(1)..).unwrap_or_default();
+            let length = digits.iter().take(8).take_while(|c| char::from(**c).is_digit(base)).count();
             let number =
                 digits.get(..length).and_then(|digits| std::str::from_utf8(digits).ok()).and_then(|d| u32::from_str_radix(d, base).ok());
             let Some(number) = number else { break };

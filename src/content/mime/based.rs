@@ -9,8 +9,6 @@ pub(super) const READING: Reading = Reading { name: "based", reads: "files in ba
 
 /// Shorter ones are words or numbers.
 const LEAST: usize = 40;
-/// Blocks between marks in one text.
-const MAX_BLOCKS: usize = 100;
 
 /// The alphabets of base32.
 const THIRTY_TWO: [&[u8]; 2] = [b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789ABCDEFGHIJKLMNOPQRSTUV"];
@@ -40,18 +38,21 @@ fn whole(text: &[u8], finds: &mut Finds) -> bool {
     decoded.chain(ascii85(&letters)).chain(base85(&letters)).all(|bytes| finds.add_guess(bytes))
 }
 
-/// What stands between the marks of Ascii85; false where a limit is reached.
+/// What stands between the marks of Ascii85, however many there are: no byte is looked at twice; false where a limit is reached.
 fn blocks(text: &[u8], finds: &mut Finds) -> bool {
     let mut end = 0;
-    for start in memmem::find_iter(text, b"<~").take(MAX_BLOCKS) {
+    for start in memmem::find_iter(text, b"<~") {
         if start < end {
             continue;
         }
         let Some(length) = text.get(start..).and_then(|rest| memmem::find(rest, b"~>")) else { return true };
         end = start + length;
+        if !finds.look(length) {
+            return false;
+        }
         let block: Vec<u8> = text.get(start + 2..end).unwrap_or_default().iter().copied().filter(|c| !c.is_ascii_whitespace()).collect();
         if let Some(bytes) = ascii85(&block).filter(|bytes| !bytes.is_empty())
-            && !(finds.look(length) && finds.add_guess(bytes))
+            && !finds.add_guess(bytes)
         {
             return false;
         }
@@ -59,9 +60,17 @@ fn blocks(text: &[u8], finds: &mut Finds) -> bool {
     true
 }
 
-/// The files in patches of Git: each line starts with its length, and the whole is deflated.
+/// The files in patches of Git: each line starts with its length, and the whole is deflated. A file ends where the next one starts, since
+/// that line has a blank in it.
 fn patches(text: &[u8], finds: &mut Finds) -> bool {
-    for start in memmem::find_iter(text, b"\nliteral ").take(MAX_BLOCKS) {
+    let mut asked = 0;
+    for start in memmem::find_iter(text, b"\nliteral ") {
+        if start - asked > 64 * 1024 {
+            asked = start;
+            if !finds.has_time() {
+                return false;
+            }
+        }
         let lines = text.get(start + 1..).unwrap_or_default().split(|c| *c == b'\n').skip(1).map(<[u8]>::trim_ascii_end);
         let mut bytes = Vec::new();
         for line in lines {
@@ -148,6 +157,10 @@ mod tests {
         for text in rows {
             assert!(once(READING.read, text.as_bytes(), "", "").0.iter().any(|found| found == want), "{text:?}");
             found(READING.read, text.as_bytes());
+        }
+        for decoy in ["<~ABCDE~> ", "\nliteral 0\nH\n"] {
+            let text = format!("{}{}", decoy.repeat(150), rows[3].to_owned() + rows[6]);
+            assert_eq!(once(READING.read, text.as_bytes(), "", "").0.iter().filter(|found| *found == want).count(), 2, "{decoy:?}");
         }
         for text in ["Words of a message\r\nthat stands here, and goes on", "SHORT", "<~ an arrow ~> in a text"] {
             assert!(once(READING.read, text.as_bytes(), "", "").0.is_empty(), "{text:?}");

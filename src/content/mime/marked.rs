@@ -19,8 +19,6 @@ const MAX_DEPTH: usize = 8;
 const MAX_GROWTH: usize = 2;
 /// What any text may grow by.
 const LEAST_GROWTH: usize = 256 * 1024;
-/// The longest name of an entity.
-const MAX_NAME: usize = 200;
 
 fn read(leaf: &Leaf, finds: &mut Finds) {
     let data = leaf.data.as_ref();
@@ -80,9 +78,8 @@ fn declared(text: &[u8]) -> HashMap<&[u8], &[u8]> {
     let mut ended = [false; 2];
     for at in memmem::find_iter(text, b"<!ENTITY") {
         let rest = text.get(at + 8..).unwrap_or_default().trim_ascii_start();
-        let Some(length) = rest.get(..rest.len().min(MAX_NAME)).and_then(|head| head.iter().position(u8::is_ascii_whitespace)) else {
-            continue;
-        };
+        // No name goes on over the start of another declaration: nothing is looked at twice.
+        let length = rest.iter().position(|c| c.is_ascii_whitespace() || *c == b'<').unwrap_or(rest.len());
         let (name, rest) = rest.split_at(length);
         let rest = rest.trim_ascii_start();
         let Some((quote, rest)) = rest.split_first().filter(|(quote, _)| matches!(quote, b'"' | b'\'')) else { continue };
@@ -105,7 +102,8 @@ fn put_in(text: &[u8], known: &HashMap<&[u8], &[u8]>, most: usize) -> Result<Opt
     while let Some(at) = memchr::memchr(b'&', rest) {
         let (before, tail) = rest.split_at(at);
         out.extend_from_slice(before);
-        let head = tail.get(1..tail.len().min(MAX_NAME)).unwrap_or_default();
+        // No name goes on over the next `&`.
+        let head = tail.get(1..).unwrap_or_default();
         let name = head.get(..head.iter().take_while(|c| c.is_ascii_alphanumeric() || !c.is_ascii() || b"_-.:".contains(*c)).count());
         let name = name.filter(|name| tail.get(1 + name.len()) == Some(&b';')).unwrap_or_default();
         if let Some(value) = known.get(name) {
@@ -286,6 +284,10 @@ mod tests {
             ("<script>/* <![CDATA[ */ var a; /* ]]> */</script>", &[]),
             ("a[b[1]]>2 <x", &[]),
         ];
+        let long = "n".repeat(20_000);
+        let text = format!("<!DOCTYPE a [<!ENTITY {long} 'CD'>]><a>AB&{long};</a>");
+        let (texts, _) = once(READING.read, text.as_bytes(), "", "");
+        assert!(texts.len() == 1 && texts[0].ends_with("<a>ABCD</a>"));
         for (text, want) in rows {
             let want: Vec<String> = want.iter().map(|want| format!("\0\n{want}")).collect();
             assert_eq!(found(READING.read, text.as_bytes()), want, "{text:?}");
@@ -300,7 +302,7 @@ mod tests {
         assert_eq!(once(READING.read, text.as_bytes(), "", "").1, ["mime.limit.readings"]);
         assert_eq!(once(READING.read, b"<!ENTITY a \"&a;\"><a>&a;</a>", "", "").1, ["mime.limit.readings"]);
         // Openings that are never closed, and a text of nothing but marks, are gone through once.
-        for text in ["<!--", "<?", "</ ", "<![CDATA[", "]]>", "A<!---->"] {
+        for text in ["<!ENTITY", "<!ENTITY a", "<!ENTITY a '&a", "<!--", "<?", "</ ", "<![CDATA[", "]]>", "A<!---->"] {
             once(READING.read, text.repeat(200_000).as_bytes(), "", "");
         }
     }

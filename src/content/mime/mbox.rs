@@ -11,8 +11,9 @@ pub(super) const READING: Reading =
 
 /// Messages taken out of one leaf.
 const MAX_MESSAGES: usize = 1_000;
-/// Lines that are looked at.
-const MAX_LINES: usize = 20_000;
+/// What looking at a line weighs against looking at a byte, and what reading the header below it.
+const LINE: usize = 200;
+const HEAD: usize = 2_048;
 
 fn read(leaf: &Leaf, finds: &mut Finds) {
     if !super::is_readable(leaf) {
@@ -43,16 +44,16 @@ fn starts(leaf: &Leaf, finds: &mut Finds) -> Vec<usize> {
     let line = |at: usize| data.get(at..).unwrap_or_default();
     let mut all = Vec::new();
     let from = leaf.lines().filter(|at| line(*at).starts_with(b"From ") || line(*at).starts_with(b">From "));
-    for (n, at) in from.map(|at| at + usize::from(line(at).starts_with(b">"))).take(MAX_LINES).enumerate() {
-        if n % 64 == 63 && !finds.has_time() {
-            break;
+    for at in from.map(|at| at + usize::from(line(at).starts_with(b">"))) {
+        if !finds.look(HEAD) {
+            return all;
         }
         if all.len() <= MAX_MESSAGES && looks_like_message(data.get(at..).unwrap_or_default()) {
             all.push(at);
         }
     }
-    for (n, at) in leaf.lines().filter(|at| line(*at).starts_with(b"--")).take(MAX_LINES).enumerate() {
-        if n % 64 == 63 && !finds.has_time() {
+    for at in leaf.lines().filter(|at| line(*at).starts_with(b"--")) {
+        if !finds.look(LINE) {
             break;
         }
         let rest = line(at);
@@ -60,6 +61,13 @@ fn starts(leaf: &Leaf, finds: &mut Finds) -> Vec<usize> {
         let below = rest.get(end + 1..).unwrap_or_default();
         let blanks = below.iter().take_while(|c| matches!(c, b'\r' | b'\n')).count();
         let below = below.get(blanks..).unwrap_or_default();
+        // No field starts with anything else: nothing is read below most lines of dashes.
+        if !below.first().is_some_and(|c| c.is_ascii_alphabetic() || matches!(c, b' ' | b'\t')) {
+            continue;
+        }
+        if !finds.look(HEAD) {
+            break;
+        }
         if all.len() <= MAX_MESSAGES && looks_like_message(below) && shapes(below) {
             all.push(at + end + 1 + blanks);
         }
@@ -101,6 +109,10 @@ mod tests {
         let forwarded = "From: a\r\nTo: b\r\nContent-Type: text/plain\r\n\r\nx";
         assert_eq!(found(&format!("see\r\n----- Original Message -----\r\n\r\n{forwarded}")), [forwarded]);
         assert_eq!(found("see\r\n----- Original Message -----\r\nFrom: a\r\nTo: b\r\n\r\nx"), Vec::<String>::new());
+        for decoy in ["From x\r\n", "--\r\n", "-- \r\nwords\r\n"] {
+            assert_eq!(found(&format!("{}\r\n----\r\n{forwarded}", decoy.repeat(20_001))), [forwarded], "{decoy}");
+            assert_eq!(found(&format!("{}\r\n{two}", decoy.repeat(20_001))).last(), Some(&two), "{decoy}");
+        }
         let whole = format!("{one}{two}");
         for end in 0..whole.len() {
             found(&whole[..end]);

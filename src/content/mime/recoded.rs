@@ -10,6 +10,8 @@ use super::{Reading, charset, ebcdic};
 pub(super) const READING: Reading =
     Reading { name: "recoded", reads: "text in UTF-7, UTF-16, UTF-32, EBCDIC, HZ or ISO 2022, turned into UTF-8", read };
 
+/// Letters of a shifted sequence that are looked at.
+const SHIFTED: usize = 400;
 /// Least size of a text that is taken for UTF-16 by its look.
 const LEAST: usize = 16;
 
@@ -31,7 +33,7 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
         finds.add_guess(data.iter().copied().filter(|c| *c != 0).collect());
     }
     for (shift, style) in [(b'+', Style::Chunks), (b'&', Style::Comma)] {
-        if !wide && has_shifts(data, shift) && finds.look(data.len()) {
+        if !wide && has_shifts(data, shift, finds) && finds.look(data.len()) {
             finds.add_guess(charset::unshift(data, shift, style));
         }
     }
@@ -58,12 +60,19 @@ fn has_zeros(data: &[u8]) -> bool {
 }
 
 /// Whether UTF-7 (RFC 2152), or its form for mailbox names, hides ASCII characters in shifted sequences. All that begin so are zero in their
-/// upper byte: an `A` after the shift.
-fn has_shifts(data: &[u8], shift: u8) -> bool {
+/// upper byte: an `A` after the shift, and a letter below `Q`.
+fn has_shifts(data: &[u8], shift: u8, finds: &mut Finds) -> bool {
     let mark = [shift, b'A'];
-    memmem::find_iter(data, &mark).take(10_000).any(|at| {
+    let mut goes_on = true;
+    let mut marks = memmem::find_iter(data, &mark).filter(|at| matches!(data.get(at + 2), Some(b'A'..=b'P')));
+    marks.any(|at| {
+        // Where no time is left that is said, and looking ends.
+        if !goes_on || !finds.look(SHIFTED) {
+            goes_on = false;
+            return false;
+        }
         let rest = data.get(at + 1..).unwrap_or_default();
-        let letters = rest.get(..rest.len().min(400)).unwrap_or_default();
+        let letters = rest.get(..rest.len().min(SHIFTED)).unwrap_or_default();
         let letters = letters.get(..letters.iter().take_while(|c| base64::is_letter(**c) && **c != b'-' && **c != b'_').count());
         let units = base64::decode(letters.unwrap_or_default(), Style::Chunks).bytes;
         units.len() >= 2
@@ -138,6 +147,14 @@ mod tests {
         ];
         for (bytes, label, want) in rows {
             assert_eq!(found_as(READING.read, bytes, "text/plain", label), *want, "{:?} {label}", String::from_utf8_lossy(bytes));
+        }
+    }
+
+    #[test]
+    fn nothing_hides_behind_many_marks() {
+        for decoy in ["+Ab ", "+AAA- "] {
+            let text = decoy.repeat(20_000) + "a+ACE-b";
+            assert!(once(READING.read, text.as_bytes(), "", "").0.iter().any(|found| found.ends_with("a!b")), "{decoy}");
         }
     }
 

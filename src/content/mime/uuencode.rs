@@ -2,7 +2,7 @@
 
 use memchr::memmem;
 
-use super::super::find::{Finds, Leaf};
+use super::super::find::{Finds, Leaf, limit};
 use super::Reading;
 use super::base64::{self, Style};
 
@@ -12,6 +12,7 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
     let data = leaf.data.as_ref();
     let mut done = 0;
     let mut asked = 0;
+    let mut far = data.len().saturating_mul(FAR);
     for at in leaf.lines().filter(|at| may_begin(data, *at)) {
         if at - asked > 64 * 1024 {
             asked = at;
@@ -23,16 +24,20 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
             continue;
         }
         let Some(begin) = data.get(at..).and_then(begin) else { continue };
-        let (files_here, used) = decode(&begin);
+        let Decoded { files, near, used, cut } = decode(&begin, if far > 0 { usize::MAX } else { MAX_ODD });
+        far = far.saturating_sub(used - near);
         if !finds.look(used) {
             return;
         }
-        if files_here.is_empty() {
+        if cut {
+            finds.problems.push(limit("mime.limit.readings", "More between the lines of a file than the limit"));
+        }
+        if files.is_empty() {
             continue;
         }
-        done = data.len() - begin.body.len() + used;
+        done = data.len() - begin.body.len() + near;
         finds.note("mime.uuencode", "A file stands uuencoded in the text", begin.name.as_deref().unwrap_or_default());
-        for bytes in files_here {
+        for bytes in files {
             if !finds.add_decoded(begin.name.clone(), bytes) {
                 return;
             }
@@ -43,7 +48,7 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
 /// Whether the line that starts here starts with the word, blanks and marks of a reply before it left out.
 fn may_begin(data: &[u8], at: usize) -> bool {
     let line = data.get(at..).unwrap_or_default();
-    let indent = line.iter().take(200).take_while(|c| is_indent(**c)).count();
+    let indent = line.iter().take_while(|c| is_indent(**c)).count();
     line.get(indent..indent + 5).is_some_and(|word| word.eq_ignore_ascii_case(b"begin"))
 }
 
@@ -54,7 +59,7 @@ fn words(data: &[u8]) -> impl Iterator<Item = usize> + '_ {
 
 /// Where the line starts in which nothing but blanks stands before the word at `b`.
 fn line_start(data: &[u8], b: usize) -> Option<usize> {
-    let before = data.get(b.saturating_sub(200)..b)?;
+    let before = data.get(..b)?;
     let indent = before.iter().rev().take_while(|c| is_indent(**c)).count();
     let start = b - indent;
     (start == 0 || matches!(data.get(start - 1), Some(b'\n' | b'\r'))).then_some(start)
@@ -63,7 +68,7 @@ fn line_start(data: &[u8], b: usize) -> Option<usize> {
 /// Whether a file stands in a body that its fields call uuencoded.
 pub(super) fn has_file(body: &[u8]) -> bool {
     let begins = words(body).filter_map(|at| line_start(body, at)).filter_map(|at| body.get(at..).and_then(begin));
-    begins.take(10).any(|begin| !decode(&begin).0.is_empty())
+    begins.take(10).any(|begin| !decode(&begin, MAX_ODD).files.is_empty())
 }
 
 /// All lines of a body that could be uuencoded, without a line that starts a file.
@@ -79,17 +84,28 @@ pub(super) fn bare(body: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The files that start here (both, where it may be one or the other code), and how far they go.
-fn decode(begin: &Begin) -> (Vec<Vec<u8>>, usize) {
-    let (files, used) = if begin.is_base64 {
+/// The files that start at a line (both, where it may be one or the other code).
+struct Decoded {
+    files: Vec<Vec<u8>>,
+    /// How far they go at least: another file may start behind that.
+    near: usize,
+    /// How far was read.
+    used: usize,
+    /// Code may stand behind that.
+    cut: bool,
+}
+
+/// Decodes what starts here; no more than `most_odd` lines that are no code are stepped over.
+fn decode(begin: &Begin, most_odd: usize) -> Decoded {
+    let (files, near, used, cut) = if begin.is_base64 {
         let (bytes, used) = base64_lines(begin.body);
-        (vec![bytes], used)
+        (vec![bytes], used, used, false)
     } else {
-        let (uu, used) = lines(begin);
+        let uu = lines(begin, most_odd);
         let (xx, used_xx) = xx_lines(begin);
-        (vec![uu, xx], used.max(used_xx))
+        (vec![uu.bytes, xx], uu.near.max(used_xx), uu.used.max(used_xx), uu.cut)
     };
-    (files.into_iter().filter(|bytes| !bytes.is_empty()).collect(), used)
+    Decoded { files: files.into_iter().filter(|bytes| !bytes.is_empty()).collect(), near, used, cut }
 }
 
 /// The line that starts a file, and what follows it.
@@ -106,8 +122,7 @@ struct Begin<'a> {
 /// Reads `begin 644 name` or `begin-base64 644 name`, and what lenient readers take for it: blanks before it, capitals, a mode of other
 /// length, no name.
 fn begin(text: &[u8]) -> Option<Begin<'_>> {
-    let head = text.get(..text.len().min(1000))?;
-    let (indent, word) = head.split_at_checked(head.iter().take_while(|c| is_indent(**c)).count())?;
+    let (indent, word) = text.split_at_checked(text.iter().take_while(|c| is_indent(**c)).count())?;
     let (word, rest) = word.split_at_checked(5).filter(|(word, _)| word.eq_ignore_ascii_case(b"begin"))?;
     let said = |said: &[u8]| rest.get(..said.len()).is_some_and(|word| word.eq_ignore_ascii_case(said));
     let skip = [&b"-base64-encoded"[..], b"-base64", b"-encoded"].into_iter().find(|word| said(word)).map_or(0, <[u8]>::len);
@@ -121,7 +136,8 @@ fn begin(text: &[u8]) -> Option<Begin<'_>> {
     let name = words.get(digits..)?;
     // Without a mode what follows is all name.
     let ok = digits <= 8 && (digits == 0 || digits >= 3 || name.first().is_none_or(|c| matches!(c, b' ' | b'\t')));
-    let name = Some(name.trim_ascii()).filter(|name| !name.is_empty()).map(|name| String::from_utf8_lossy(name).into_owned());
+    let name = Some(name.trim_ascii()).filter(|name| !name.is_empty());
+    let name = name.map(|name| String::from_utf8_lossy(name.get(..MAX_NAME).unwrap_or(name)).into_owned());
     let regular = indent.is_empty() && word == b"begin" && digits >= 3 && name.is_some();
     ok.then_some(Begin { indent, name, is_base64, regular, body })
 }
@@ -135,13 +151,22 @@ fn blanks(text: &[u8]) -> usize {
     text.iter().take_while(|c| matches!(c, b' ' | b'\t')).count()
 }
 
+/// What lines of code give: see [`Decoded`].
+struct Lines {
+    bytes: Vec<u8>,
+    near: usize,
+    used: usize,
+    cut: bool,
+}
+
 /// Decodes lines up to `end` or a line that starts another file; tells how far it read. What is no line of code is stepped over, as some
 /// readers do, and so is an empty length. Nothing is decoded where neither the line before nor the first one nor the end is regular:
 /// that is prose.
-fn lines(begin: &Begin) -> (Vec<u8>, usize) {
+fn lines(begin: &Begin, most_odd: usize) -> Lines {
     let mut out = Vec::new();
     let mut at = 0;
     let (mut full, mut ended, mut odd) = (false, false, 0);
+    let (mut near, mut cut) = (None, false);
     while let Some(rest) = begin.body.get(at..).filter(|rest| !rest.is_empty()) {
         let next = memchr::memchr2(b'\n', b'\r', rest).map_or(rest.len(), |n| n + 1);
         let line = rest.get(..next).unwrap_or_default();
@@ -162,19 +187,27 @@ fn lines(begin: &Begin) -> (Vec<u8>, usize) {
             None if line == b"`" => ended = true,
             None => odd += usize::from(!line.is_empty()),
         }
-        // Prose behind a file without an end is not read for ever.
         if odd > MAX_ODD {
+            near.get_or_insert(at);
+        }
+        // Prose behind a file without an end is not read for ever.
+        if odd > most_odd {
+            cut = (full || begin.regular) && begin.body.len() > at;
             break;
         }
     }
     if !(full || (odd == 0 && (begin.regular || ended))) {
         out.clear();
     }
-    (out, at)
+    Lines { bytes: out, near: near.unwrap_or(at), used: at, cut }
 }
 
-/// Lines that are no code, stepped over in one file.
+/// Lines that are no code, stepped over in one file where `FAR` is used up, and behind which another file may start.
 const MAX_ODD: usize = 200;
+/// How many times a whole text is read behind that. A text in which `begin` is an ordinary word has that many without being code.
+const FAR: usize = 32;
+/// Bytes kept of a name.
+const MAX_NAME: usize = 4_096;
 
 /// The length and the code of a line, where it could be one. Writers differ by a checksum character or stripped blanks at a line's end;
 /// prose differs by far more.
@@ -276,6 +309,25 @@ mod tests {
                 other => panic!("{other:?}"),
             })
             .collect()
+    }
+
+    #[test]
+    fn nothing_hides_behind_many_lines_or_a_long_name() {
+        let file = "%:&5L;&\\\n`\nend\n";
+        let hello = |text: String| found(&text).iter().any(|(_, bytes)| bytes.contains("hello"));
+        let prose = "words in small letters\n";
+        assert!(hello(format!("begin 644 {}\n{file}", "a".repeat(20_000))));
+        assert!(hello(format!("begin-base64 644 {}\naGVsbG8=\n====\n", "a".repeat(20_000))));
+        assert!(hello(format!("{}begin 644 a\n{file}", " ".repeat(300))));
+        assert!(hello(format!("begin 644 a\n{}{file}", prose.repeat(10_000))));
+        assert!(hello(format!("begin 644 a\n{file}{}  begin 644 b\n  {file}", prose.repeat(300))));
+        // Each starts a file and ends none.
+        let decoy = format!("begin  644 a\n#1234\n{}", prose.repeat(201)).repeat(100);
+        let (texts, problems) = super::super::testing::once(READING.read, format!("{decoy}begin  644 a\n{file}").as_bytes(), "", "");
+        assert!(texts.iter().any(|text| text.contains("hello")) || problems.contains(&"mime.limit.readings"), "{problems:?}");
+        // A program in which it is a word.
+        let program = "begin\n    count = 12;\n    if (ready) begin\n    end\nwords\n".repeat(5_000);
+        assert_eq!(super::super::testing::once(READING.read, program.as_bytes(), "", ""), (vec![], vec![]));
     }
 
     #[test]

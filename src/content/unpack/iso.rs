@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 
-use super::super::find::{Finds, Item, Leaf};
+use super::super::find::{Finds, Item, Leaf, limit};
 use super::Container;
 use super::ints::{le16, le32};
 use crate::mail::Reason;
@@ -41,6 +41,9 @@ fn open(leaf: &Leaf, finds: &mut Finds) {
     let mut image = Image { data, block: SECTOR, wide: false, done: HashSet::new(), cut: false };
     let volume = |sector: usize| data.get(sector * SECTOR..(sector + 1) * SECTOR).filter(|volume| volume.get(1..6) == Some(b"CD001"));
     let mut volumes: Vec<&[u8]> = (16..16 + MAX_VOLUMES).map_while(volume).collect();
+    if volume(16 + MAX_VOLUMES).is_some() && volumes.len() == MAX_VOLUMES {
+        finds.problems.push(limit("archive.limit.members", "A disk image with more volume descriptors than the limit"));
+    }
     // The tree with long names goes before the one with short ones, the boot images come last.
     volumes.sort_by_key(|volume| volume.first().map(|kind| 3u8.wrapping_sub(*kind)));
     for volume in volumes {

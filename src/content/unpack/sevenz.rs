@@ -63,6 +63,10 @@ fn open(leaf: &Leaf, finds: &mut Finds) {
             return;
         }
         match Archive::read_with_memory_limit(&mut Cursor::new(leaf.data), password, MAX_MEMORY) {
+            Ok(archive) if !password.is_empty() => {
+                opened_by_text(finds, name);
+                return blocks(&archive, password, leaf, finds);
+            }
             Ok(archive) => return blocks(&archive, password, leaf, finds),
             // Without encryption there is but one way.
             Err(error) if power.is_none() => return unreadable(&error, finds, name),
@@ -92,6 +96,10 @@ fn candidates(finds: &Finds) -> Vec<Password> {
     finds.passwords().iter().filter(|word| !word.is_empty()).map(|word| Password::from(word.as_str())).collect()
 }
 
+fn opened_by_text(finds: &mut Finds, name: &str) {
+    finds.note("archive.password_in_text", "An encrypted archive whose password stands in the message", name);
+}
+
 /// Takes the effort of one key derivation.
 fn afford(finds: &mut Finds, power: Option<u8>) -> bool {
     power.filter(|power| *power <= MAX_POWER).is_none_or(|power| finds.look(ROUND << power))
@@ -116,6 +124,9 @@ fn blocks(archive: &Archive, known: &Password, leaf: &Leaf, finds: &mut Finds) {
         if let Some(power) = power_of(block) {
             if right.is_none() && !std::mem::replace(&mut tried, true) {
                 right = find_password(archive, index, power, leaf, finds);
+                if right.is_some() {
+                    opened_by_text(finds, leaf.name.unwrap_or_default());
+                }
             }
             let Some(word) = right.clone().filter(|_| power <= MAX_POWER || power == 63) else {
                 let names = names(archive, index);
@@ -366,7 +377,7 @@ mod tests {
                 assert_eq!(problems, ["archive.encrypted"], "{name}");
             }
             let (items, problems) = opened_with(&CONTAINER, "7z", &archive, &words(&["wrong", "secret3"]));
-            assert_eq!((items[1].1.as_slice(), problems), (TEXT, vec![]), "{name}");
+            assert_eq!((items[1].1.as_slice(), problems), (TEXT, vec!["archive.password_in_text"]), "{name}");
         }
         assert_eq!(opened(&CONTAINER, "7z", &fixture("secret-content.7z")).0[1].0, "m.txt");
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::super::find::{Finds, Item, Leaf};
+use super::super::find::{Finds, Item, Leaf, limit};
 use super::ints::{le32, wide_text};
 use super::{Container, lzfu};
 use crate::mail::Reason;
@@ -28,8 +28,8 @@ const OBJECT: u16 = 0x0d;
 const WIDE: u16 = 0x1f;
 /// Properties shorter than this are no file and no text that hides one.
 const SHORT: usize = 64;
-/// Properties read of one attribute.
-const MAX_PROPERTIES: u32 = 10_000;
+/// Properties with bytes or text that are taken of one attribute.
+const MAX_PROPERTIES: usize = 100_000;
 
 /// The attachment whose attributes are being read: its name comes before or after its data.
 #[derive(Default)]
@@ -73,10 +73,16 @@ fn open(leaf: &Leaf, finds: &mut Finds) {
             ATTACH_TITLE | TRANSPORT_NAME => attachment.name = attachment.name.take().or_else(|| text(&value)),
             ATTACHMENT | MSG_PROPS => {
                 let mut may_go_on = true;
+                let mut left = Some(MAX_PROPERTIES);
                 let whole = properties(&value, &mut |id, kind, value| {
-                    may_go_on = may_go_on && attachment.property(id, kind, value, finds);
+                    left = left.and_then(|left| left.checked_sub(1));
+                    may_go_on = may_go_on && left.is_some() && attachment.property(id, kind, value, finds);
                 });
+                if left.is_none() {
+                    finds.problems.push(limit("archive.limit.members", "A winmail.dat with more properties than the limit"));
+                }
                 if !may_go_on {
+                    settle(&mut attachment, finds);
                     return;
                 }
                 if !whole {
@@ -113,9 +119,9 @@ fn attribute(data: &[u8], at: usize) -> Option<(u32, usize, usize)> {
 }
 
 /// Walks MAPI properties (MS-OXTNEF section 2.1.3.4) and hands out those with bytes or text, with their type; false where it can no longer
-/// follow.
+/// follow. Each takes some of the bytes: however many there are said to be, it ends with them.
 fn properties(data: &Bytes, each: &mut dyn FnMut(u16, u16, Bytes)) -> bool {
-    let count = le32(data, 0).unwrap_or_default().min(MAX_PROPERTIES);
+    let count = le32(data, 0).unwrap_or_default();
     let mut at = 4;
     for _ in 0..count {
         match property(data, at, each) {
@@ -142,7 +148,7 @@ fn property(data: &Bytes, at: usize, each: &mut dyn FnMut(u16, u16, Bytes)) -> O
         0x05..=0x07 | 0x14 | 0x40 if !many => Some(at + 8),
         0x48 if !many => Some(at + 16),
         0x0d | 0x1e | 0x1f | 0x102 => {
-            let values = le32(data, at)?.min(MAX_PROPERTIES);
+            let values = le32(data, at)?;
             at += 4;
             for _ in 0..values {
                 let len = le32(data, at)?;
@@ -235,6 +241,20 @@ mod tests {
             _ => None,
         });
         (items.collect(), finds.problems.iter().map(|p| p.code).collect())
+    }
+
+    #[test]
+    fn nothing_hides_behind_many_properties() {
+        let inside = |before: &[u8], many: u32| {
+            let props = [&(many + 1).to_le_bytes()[..], &before.repeat(many as usize), &prop(0x3701_0102, b"hello")].concat();
+            opened(&[&b"\x78\x9f\x3e\x22\x01\0"[..], &attr(2, ATTACHMENT, &props)].concat())
+        };
+        let number = [3, 0, 0x05, 0x37, 1, 0, 0, 0];
+        assert_eq!(inside(&number, 10_001).0, [(String::new(), b"hello".to_vec())]);
+        assert_eq!(inside(&prop(0x3704_001e, b"a"), 10_001).0, [(String::new(), b"hello".to_vec())]);
+        assert_eq!(inside(&prop(0x3704_001e, b"a"), MAX_PROPERTIES as u32).1, ["archive.limit.members"]);
+        let values = [&0x3704_101eu32.to_le_bytes()[..], &20_000u32.to_le_bytes(), &[0; 80_000]].concat();
+        assert_eq!(inside(&values, 1).0, [(String::new(), b"hello".to_vec())]);
     }
 
     #[test]

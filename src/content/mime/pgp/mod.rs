@@ -5,7 +5,7 @@ mod packets;
 
 use bytes::Bytes;
 
-use super::super::find::{Finds, Leaf, Problem};
+use super::super::find::{Finds, Leaf, Problem, limit};
 use super::super::unpack::inner::{self, Method};
 use super::Reading;
 use packets::Packet;
@@ -61,6 +61,12 @@ fn open(data: &[u8], finds: &mut Finds, sure: bool) -> bool {
     let mut list: Vec<(Bytes, usize)> = vec![(Bytes::copy_from_slice(data), 0)];
     while let Some((bytes, inside)) = list.pop() {
         for packet in packets::read(&bytes) {
+            let Ok(packet) = packet else {
+                if sure || known {
+                    finds.problems.push(limit("archive.limit.members", "More PGP packets than the limit"));
+                }
+                break;
+            };
             to_key |= packet.tag == packets::TO_KEY;
             by_passphrase |= packet.tag == packets::BY_PASSPHRASE;
             match packet.tag {
@@ -100,7 +106,7 @@ fn open(data: &[u8], finds: &mut Finds, sure: bool) -> bool {
                     list.push((unpacked, inside + 1));
                 }
                 packets::COMPRESSED => {
-                    finds.problems.push(super::super::find::limit("mime.limit.depth", "More containers inside each other than the limit"));
+                    finds.problems.push(limit("mime.limit.depth", "More containers inside each other than the limit"));
                     return true;
                 }
                 tag if packets::SEALED.contains(&tag) && (sure || known) => {
@@ -163,6 +169,16 @@ mod tests {
         assert_eq!(found(READING.read, text.as_bytes()), ["hello"]);
         assert_eq!(found(READING.read, text.replace("\r\nVersion: x\r\n", "\n").as_bytes()), ["hello"]);
         assert_eq!(found(READING.read, format!("> {}", text.replace('\n', "\n> ")).as_bytes()), ["hello"]);
+    }
+
+    #[test]
+    fn nothing_hides_behind_many_packets() {
+        let plain = packet(11, &literal_of("hello"));
+        let many = |first: Vec<u8>, times: usize| once(READING.read, &[first.repeat(times), plain.clone()].concat(), "application/pgp", "");
+        assert_eq!(many(packet(10, b"PGP"), 200_000).0, ["hello"]);
+        assert_eq!(once(READING.read, &[packet(10, b"PGP").repeat(20), plain.clone()].concat(), "", "").0, ["hello"]);
+        assert_eq!(many(packet(13, b"a"), 99_999).0, ["hello"]);
+        assert_eq!(many(packet(13, b"a"), 100_000), (vec![], vec!["archive.limit.members"]));
     }
 
     #[test]

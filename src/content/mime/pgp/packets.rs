@@ -13,8 +13,14 @@ pub(super) const SEALED: [u8; 5] = [1, 3, 9, 18, 20];
 /// Signatures, keys, user ids and what belongs to them.
 pub(super) const KEYS: [u8; 11] = [2, 4, 5, 6, 7, 10, 12, 13, 14, 17, 21];
 
-/// Packets read of one message.
-const MAX_PACKETS: usize = 10_000;
+/// A marker, which every reader steps over.
+const MARKER: u8 = 10;
+
+/// Packets read of one message, markers not counted.
+const MAX_PACKETS: usize = 100_000;
+
+/// More packets than are read.
+pub(super) struct TooMany;
 
 /// One packet.
 pub(super) struct Packet {
@@ -25,15 +31,24 @@ pub(super) struct Packet {
     whole: bool,
 }
 
-/// The packets from the start of `data` on, until one is none.
-pub(super) fn read(data: &[u8]) -> impl Iterator<Item = Packet> {
+/// The packets from the start of `data` on, until one is none; without markers. Where there are more than the limit the last one is an error.
+pub(super) fn read(data: &[u8]) -> impl Iterator<Item = Result<Packet, TooMany>> {
     let mut rest = data;
     let mut left = MAX_PACKETS;
     std::iter::from_fn(move || {
-        left = left.checked_sub(1)?;
-        let (packet, tail) = packet(rest)?;
-        rest = tail;
-        Some(packet)
+        loop {
+            let (packet, tail) = packet(rest)?;
+            rest = tail;
+            if packet.tag == MARKER {
+                continue;
+            }
+            if left == 0 {
+                rest = &[];
+                return Some(Err(TooMany));
+            }
+            left -= 1;
+            return Some(Ok(packet));
+        }
     })
 }
 
@@ -55,8 +70,10 @@ pub(super) fn looks_like(data: &[u8]) -> bool {
     }
     let mut rest = data;
     let mut holds = false;
-    for _ in 0..16 {
+    let mut left = 16;
+    while left > 0 {
         let Some((packet, tail)) = packet(rest) else { return false };
+        left -= usize::from(packet.tag != MARKER || packet.body != b"PGP");
         holds |= match packet.tag {
             LITERAL => is_literal(&packet.body),
             COMPRESSED => packet.body.len() > 8 && packet.body.first().is_some_and(|method| *method <= 3),

@@ -11,7 +11,7 @@ const CHUNK: usize = 4096;
 /// Bytes that all chunks of one container may unpack to; programs that write modules stop at a fraction of it.
 const MAX_UNPACKED: usize = 16 << 20;
 /// Modules looked for in one stream: the second is what an editor left there.
-const MAX_MODULES: usize = 16;
+const MAX_MODULES: usize = 1_000;
 /// What every module's text begins with, as it stands packed.
 const BEGIN: &[u8] = b"\0Attribut";
 /// Procedures that an office program calls by itself, in lower case.
@@ -47,7 +47,9 @@ const AUTOSTART: [&str; 27] = [
 
 /// Hands out the text of modules that stand in a stream; false where a limit is reached.
 pub(super) fn modules(name: &str, bytes: &Bytes, finds: &mut Finds) -> bool {
-    let mut starts: Vec<usize> = memchr::memmem::find_iter(bytes, BEGIN).filter_map(|at| at.checked_sub(3)).take(MAX_MODULES).collect();
+    let mut starts: Vec<usize> = memchr::memmem::find_iter(bytes, BEGIN).filter_map(|at| at.checked_sub(3)).take(MAX_MODULES + 1).collect();
+    let too_many = starts.len() > MAX_MODULES;
+    starts.truncate(MAX_MODULES);
     // The list of modules is packed from its start; so is, oddly, a module without what an editor keeps before it.
     starts.insert(0, 0);
     starts.dedup();
@@ -64,6 +66,9 @@ pub(super) fn modules(name: &str, bytes: &Bytes, finds: &mut Finds) -> bool {
         if !text.is_empty() && !finds.add_decoded(Some(format!("{name}.bas")), text) {
             return false;
         }
+    }
+    if too_many {
+        finds.unseen("archive.limit.members", Reason::Limit, "More macro modules in one stream than the limit", name);
     }
     true
 }

@@ -263,4 +263,15 @@ mod tests {
         }
         assert!(opened(&CONTAINER, "iso", &image).1.contains(&"mime.limit.bytes"));
     }
+
+    #[test]
+    fn many_volumes() {
+        for (volumes, want) in [(MAX_VOLUMES, false), (MAX_VOLUMES + 1, true)] {
+            let mut volume = b"\xffCD001".to_vec();
+            volume.resize(SECTOR, 0);
+            let data = [vec![0; 16 * SECTOR], volume.repeat(volumes)].concat();
+            let (_, problems) = super::super::testing::opened(&CONTAINER, "iso", &data);
+            assert_eq!(problems.contains(&"archive.limit.members"), want, "{volumes}");
+        }
+    }
 }

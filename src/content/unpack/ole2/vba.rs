@@ -148,3 +148,22 @@ fn note_autostart(name: &str, text: &[u8], finds: &mut Finds) {
 pub(super) fn is_project(name: &str) -> bool {
     name.eq_ignore_ascii_case("_VBA_PROJECT") || name.eq_ignore_ascii_case("_VBA_PROJECT_CUR")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::super::limits::{Budget, Limits};
+    use super::*;
+
+    #[test]
+    fn many_modules() {
+        for (decoys, want) in [(17, vec!["doc.macros_autostart"]), (MAX_MODULES, vec!["archive.limit.members"])] {
+            let text = b"\0Attribut\0e a\nSub \0auto_ope\0n()\n";
+            let module: Vec<u8> = [&b"\x01\x1f\xb0"[..], text].concat();
+            let bytes = Bytes::from([b"xxx\0Attribut".repeat(decoys), module].concat());
+            let mut budget = Budget::new(&Limits::default());
+            let mut finds = Finds::new(&mut budget, 10);
+            assert!(modules("x", &bytes, &mut finds));
+            assert_eq!(finds.problems.iter().map(|p| p.code).collect::<Vec<_>>(), want, "{decoys}");
+        }
+    }
+}

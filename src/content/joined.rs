@@ -20,6 +20,9 @@ const MARKS: [&[u8]; 3] = [b"begin ", b"begin-base64 ", b"=ybegin "];
 /// What ends them.
 const ENDS: [&[u8]; 4] = [b"\nend", b"\rend", b"\n====", b"=yend"];
 
+/// What the names of a file's pieces have in common, whether they are surely those of pieces, and the container they are in.
+type Group = (String, bool, Option<PartId>);
+
 /// A file's name, and its pieces in their order.
 type Piled = (Option<String>, Vec<Bytes>);
 
@@ -51,7 +54,7 @@ impl Work<'_> {
     /// Attachments whose names differ in a number, or in the letters that split gives, in their order.
     /// Those in one container belong together too. And whether there were more than are put together.
     fn named_pieces(&self) -> (Vec<Piled>, bool) {
-        let mut groups: BTreeMap<(String, bool, Option<PartId>), BTreeMap<u32, [&Part; 2]>> = BTreeMap::new();
+        let mut groups: BTreeMap<Group, BTreeMap<u32, [&Part; 2]>> = BTreeMap::new();
         let leaves = self.parts.iter().filter(|part| matches!(part.kind, PartKind::Leaf | PartKind::Member) && !part.data.is_empty());
         for part in leaves {
             let Some(name) = part.name.as_deref().map(str::to_ascii_lowercase) else { continue };
@@ -188,5 +191,18 @@ mod tests {
         let found = decompose(raw.into(), &Limits::default());
         let whole = found.parts.iter().any(|part| part.data.windows(5).any(|w| w == b"begin") && part.data.ends_with(b"end\r\n"));
         assert!(whole);
+    }
+
+    #[test]
+    fn two_pieces_of_one_number_and_too_many_pieces() {
+        let two = [("a.001", "Words "), ("a.002", "of none"), ("a.002", "of two")];
+        let found = decompose(message(&two).into_bytes().into(), &Limits::default());
+        for whole in ["Words of none", "Words of two"] {
+            assert!(found.parts.iter().any(|part| part.data == whole.as_bytes()), "{whole}");
+        }
+        let names: Vec<String> = (1..=super::MOST + 1).map(|n| format!("a.{n:03}")).collect();
+        let many: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "x")).collect();
+        let found = decompose(message(&many).into_bytes().into(), &Limits::default());
+        assert!(found.findings.iter().any(|finding| finding.code == "mime.limit.parts"));
     }
 }

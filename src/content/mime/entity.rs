@@ -175,5 +175,10 @@ mod tests {
         let none = mime("Subject: x\n\n");
         assert!(none.types.len() == 1 && none.encodings == [Encoding::Identity] && !none.is_attachment("") && none.problems().is_empty());
         assert!(!mime("Content-Type: image/png; name=a.png\nContent-Disposition: inline\n\n").is_attachment("image/png"));
+        let many: String = (0..40).map(|n| format!("; filename=a{n}.txt")).collect();
+        let many = mime(&format!("Content-Disposition: attachment{many}; filename=z.exe\n\n"));
+        assert_eq!((many.names.len(), many.names.last().map(String::as_str), many.cut), (MAX_NAMES, Some("z.exe"), false));
+        let params: String = (0..300).map(|n| format!("; a{n}=b")).collect();
+        assert!(mime(&format!("Content-Disposition: attachment{params}; filename=z.exe\n\n")).cut);
     }
 }

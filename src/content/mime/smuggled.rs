@@ -70,7 +70,7 @@ fn may_build(page: &[u8], is_file: bool) -> bool {
     has(&text, &HANDED) || has_download(&text) || hidden || decodes
 }
 
-/// Whether something that is no literal is assigned to a place to go to: `location = x`, `a.href = f(y)`, `location.replace(x)`.
+/// Whether something that is no literal address is assigned to a place to go to: `location = x`, `a.href = f(y)`, `location = "data:" + x`.
 fn goes(text: &[u8]) -> bool {
     PLACES.iter().any(|place| {
         memmem::find_iter(text, place).any(|at| {
@@ -80,12 +80,15 @@ fn goes(text: &[u8]) -> bool {
                 .iter()
                 .fold(rest, |rest, end| rest.strip_prefix(*end).unwrap_or(rest));
             let value = match rest.trim_ascii_start() {
-                [b'=', b'=', ..] => None,
-                [b'=' | b'(', value @ ..] => value.trim_ascii_start().first(),
-                _ => None,
+                [b'=', b'=', ..] => b"",
+                [b'=' | b'(', value @ ..] => value.trim_ascii_start(),
+                _ => b"",
             };
             // The value of an attribute in markup has quotes around it, and so has a plain address.
-            value.is_some_and(|c| c.is_ascii_alphabetic() || matches!(c, b'(' | b'[' | b'_' | b'$'))
+            match value {
+                [b'"' | b'\'' | b'`', literal @ ..] => *place != b"href" && literal.starts_with(b"data:"),
+                value => value.first().is_some_and(|c| c.is_ascii_alphabetic() || matches!(c, b'(' | b'[' | b'_' | b'$')),
+            }
         })
     })
 }
@@ -129,6 +132,10 @@ mod tests {
             ("<html><p>createObjectURL is a function</p>", "", 0),
             ("a.href=URL.createObjectURL(new Blob([x]))", "text/x-patch", 0),
             ("<html><script>a.download=1;location=\"da\"+\"ta:\"</script>", "", 0),
+            ("<html><script>document.write(atob(x+y))</script>", "", 1),
+            ("<html><script>location=\"data:application/zip;base64,\"+x</script>", "", 1),
+            ("<html><script>location=\"https://example.org/\"+x</script>", "", 0),
+            ("<html><p>document.write(atob(x)) is a script</p>", "", 0),
         ];
         for (text, declared, want) in rows {
             assert_eq!(once(READING.read, text.as_bytes(), declared, "").1.len(), want, "{text}");

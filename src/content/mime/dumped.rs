@@ -21,7 +21,7 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
     if !super::is_readable(leaf) {
         return;
     }
-    let lines = || data.split(|c| matches!(c, b'\n' | b'\r')).filter(|line| line.len() > 8 && may_start(line)).filter_map(line);
+    let lines = || leaf.lines().filter_map(|at| may_start(data, at)).filter_map(line);
     if lines().take(LEAST).count() < LEAST || !finds.look(data.len()) {
         return;
     }
@@ -36,10 +36,15 @@ fn read(leaf: &Leaf, finds: &mut Finds) {
     }
 }
 
-/// Whether a line starts with a digit, or as a command to a debugger.
-fn may_start(line: &[u8]) -> bool {
-    let first = line.trim_ascii_start().first();
-    first.is_some_and(|c| c.is_ascii_hexdigit() || *c == b'E')
+/// The line at `at`, where it starts with a digit, or as a command to a debugger.
+fn may_start(data: &[u8], at: usize) -> Option<&[u8]> {
+    let rest = data.get(at..)?;
+    let first = rest.iter().find(|c| !matches!(c, b' ' | b'\t'))?;
+    if !(first.is_ascii_hexdigit() || *first == b'E') {
+        return None;
+    }
+    let end = memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
+    rest.get(..end).filter(|line| line.len() > 8)
 }
 
 /// The bytes of a line, if it is one of a dump.

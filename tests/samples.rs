@@ -36,7 +36,8 @@ async fn samples_become_what_they_must() {
             } else if expected.starts_with("blocked") {
                 (answer.code() == 250 || answer.code() >= 500) && arrived.is_empty()
             } else if expected.starts_with("by policy") {
-                answer.code() == 250 && arrived.is_empty()
+                // Held; refused where the password that stands in the text opened it and an engine knew what was inside.
+                (answer.code() == 250 || answer.code() == 550) && arrived.is_empty()
             } else {
                 panic!("{file}: what is {expected:?}?")
             };
